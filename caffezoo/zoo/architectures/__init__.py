@@ -1,0 +1,1 @@
+"""Generators of the deploy prototxts, one module a family."""
