@@ -1,0 +1,178 @@
+"""Folding: batch norm, scale and bias taken into the convolution or product before (or after) them.
+
+The arithmetic is each layer class's own (:meth:`Layer.affine`, :meth:`Layer.absorb_after`, :meth:`Layer.absorb_before`);
+this module decides where it is legal. A map folds backwards into the layer that feeds it when that layer's output is
+read by nothing else, and forwards into the layer that reads it when nothing else does and no zero padding lies between.
+What cannot fold is collapsed: BatchNorm and Scale become one Scale. Everything is computed in float64 and stored as
+float32.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from caffezoo.errors import BindingError
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.graph import Network
+from caffezoo.net.layer import Affine, BlobId, Layer, make_layer
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What :func:`fold` did.
+
+    Attributes
+    ----------
+    network : Network
+        The folded network, with weights.
+    folded : tuple of (str, str)
+        Each layer that is gone and the layer that took it in.
+    kept : tuple of (str, str)
+        Each affine layer that stays and why.
+    """
+
+    network: Network
+    folded: tuple[tuple[str, str], ...]
+    kept: tuple[tuple[str, str], ...]
+
+
+class _Item:
+    """A layer in the working graph; wiring by blob version."""
+
+    def __init__(self, layer: Layer, blobs: tuple[np.ndarray, ...], bottoms: list[BlobId], tops: list[BlobId]) -> None:
+        self.layer = layer
+        self.blobs = blobs
+        self.bottoms = bottoms
+        self.tops = tops
+
+    def replace(self, proto: pb.LayerParameter, blobs: tuple[np.ndarray, ...]) -> None:
+        self.layer = make_layer(proto, self.layer.where)
+        self.blobs = blobs
+
+
+def fold(network: Network) -> Folding:
+    """Fold every per-channel affine layer of a network with weights that can be folded exactly.
+
+    Raises
+    ------
+    BindingError
+        If the network has no weights.
+    """
+    items = []
+    for node in network.nodes:
+        blobs = network.weights.get(node.name, ())
+        if len(blobs) != len(node.blob_shapes):
+            raise BindingError("has no weights to fold", where=node.layer.label)
+        items.append(_Item(node.layer, blobs, list(node.bottoms), list(node.tops)))
+    channels = {b: s[1] for n in network.nodes for b, s in zip(n.tops, n.top_shapes, strict=True) if len(s) > 1}
+    shared = _shared_layers(network)
+    work = _Work(items, channels, shared)
+    work.backwards()
+    work.forwards()
+    net = pb.NetParameter(name=network.name)
+    for item in work.items:
+        proto = pb.LayerParameter()
+        proto.CopyFrom(item.layer.proto)
+        del proto.bottom[:], proto.top[:]
+        proto.bottom.extend(b.name for b in item.bottoms)
+        proto.top.extend(t.name for t in item.tops)
+        net.layer.append(proto)
+    weights = {item.layer.name: item.blobs for item in work.items if item.blobs}
+    result = Network.from_proto(net, inputs=network.inputs, weights=weights, path=network.path)
+    return Folding(result, tuple(work.folded), tuple(work.kept.items()))
+
+
+def _shared_layers(network: Network) -> set[str]:
+    """Return layers that share a blob with another by ``param { name }``."""
+    names = [(p.name, node.name) for node in network.nodes for p in node.layer.proto.param if p.name]
+    count = Counter(name for name, _ in names)
+    return {layer for name, layer in names if count[name] > 1}
+
+
+class _Work:
+    """The graph while it is being folded."""
+
+    def __init__(self, items: list[_Item], channels: dict[BlobId, int], shared: set[str]) -> None:
+        self.items = items
+        self.channels = channels
+        self.shared = shared
+        self.producer = {top: item for item in items for top in item.tops}
+        self.readers: dict[BlobId, list[_Item]] = defaultdict(list)
+        for item in items:
+            for blob in item.bottoms:
+                self.readers[blob].append(item)
+        self.folded: list[tuple[str, str]] = []
+        self.kept: dict[str, str] = {}
+
+    def affine(self, item: _Item) -> Affine | None:
+        """Return the item's map, if it is a layer of one bottom and top that owns its blobs."""
+        if len(item.bottoms) != 1 or len(item.tops) != 1 or item.bottoms[0] not in self.channels:
+            return None
+        return item.layer.affine(item.blobs, self.channels[item.bottoms[0]])
+
+    def backwards(self) -> None:
+        """Fold maps into the layer before them; collapse the rest."""
+        for item in list(self.items):
+            map_ = self.affine(item)
+            if map_ is None:
+                continue
+            if item.layer.name in self.shared:
+                self.kept[item.layer.name] = "its blobs are shared with another layer"
+                continue
+            feeder, source, reason = self._source(item)
+            if source is not None and feeder is not None:
+                folded = source.layer.absorb_after(source.blobs, map_)
+                if folded is not None:
+                    source.replace(folded.proto, folded.blobs)
+                    feeder.tops[feeder.tops.index(item.bottoms[0])] = item.tops[0]
+                    self.producer[item.tops[0]] = feeder
+                    self._remove(item, source)
+                    continue
+                reason = f"'{source.layer.name}' ({source.layer.type}) before it is not linear in its channels"
+            self.kept[item.layer.name] = reason
+            alone = item.layer.absorb_after(item.blobs, Affine(np.ones_like(map_.a), np.zeros_like(map_.b)))
+            if alone is not None:
+                item.replace(alone.proto, alone.blobs)
+
+    def forwards(self) -> None:
+        """Fold the maps that are left into the layer after them."""
+        for item in list(self.items):
+            map_ = self.affine(item)
+            if map_ is None or item.layer.name in self.shared:
+                continue
+            readers = self.readers[item.tops[0]]
+            if len(readers) != 1 or readers[0].layer.name in self.shared or len(readers[0].bottoms) != 1:
+                continue
+            source = item.bottoms[0]
+            rewritten = any(t.name == source.name and t.version > source.version for t in self.producer)
+            if rewritten and item.tops[0].name != source.name:
+                continue  # the reader would find a later version of the blob under this name
+            folded = readers[0].layer.absorb_before(readers[0].blobs, map_)
+            if folded is not None:
+                readers[0].replace(folded.proto, folded.blobs)
+                readers[0].bottoms = [source]
+                self.readers[source] = [r for r in self.readers[source] if r is not item] + readers
+                self.kept.pop(item.layer.name, None)
+                self._remove(item, readers[0])
+
+    def _source(self, item: _Item) -> tuple[_Item | None, _Item | None, str]:
+        """Return the item that feeds a map, the linear layer behind it (past identities), and else why there is none."""
+        blob = item.bottoms[0]
+        feeder = None
+        while True:
+            producer = self.producer[blob]
+            feeder = feeder or producer
+            if len(self.readers[blob]) > 1:
+                return None, None, f"another layer also reads '{blob.name}'"
+            if producer.layer.name in self.shared:
+                return None, None, f"the blobs of '{producer.layer.name}' are shared"
+            if not (producer.layer.is_identity and len(producer.tops) == 1):
+                return feeder, producer, ""
+            blob = producer.bottoms[0]
+
+    def _remove(self, item: _Item, into: _Item) -> None:
+        self.items.remove(item)
+        self.folded.append((item.layer.name, into.layer.name))

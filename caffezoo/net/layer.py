@@ -1,0 +1,222 @@
+"""The seam for layers: one class a Caffe layer type, registered under its name.
+
+Everything the program knows of a layer type stands in its class: how many bottoms and tops it takes, the shapes of its
+tops and blobs, its cost, its ONNX form and, where Caffe's own releases lack it, its form in plain BVLC layers. The
+drivers (shape inference, cost, ONNX, plain) are loops that name no layer type.
+
+A batch axis is never written into a layer: every method is called with concrete shapes, and the ONNX forms copy axis 0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+
+from caffezoo.errors import ShapeError, UnknownLayerError, UnknownNameError
+from caffezoo.formats import caffe_pb2 as pb
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+Shape = tuple[int, ...]
+
+
+class BlobId(NamedTuple):
+    """A blob's name and how often it has been rewritten in place: layers downstream read one version."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True)
+class PlainForm:
+    """A layer rewritten in BVLC's own layers.
+
+    Attributes
+    ----------
+    layers : list of LayerParameter
+        In order; blob names that start with the layer's name are free for inner blobs.
+    blobs : mapping of str to sequence of ndarray
+        Constant blobs of added layers, by layer name. The original layer's blobs go to the layer of its name.
+    """
+
+    layers: list[pb.LayerParameter]
+    blobs: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A per-channel affine map ``a[c] * x + b[c]``, in float64."""
+
+    a: np.ndarray
+    b: np.ndarray
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A layer that has taken a neighbour in: its new LayerParameter (names and wiring unchanged) and blobs."""
+
+    proto: pb.LayerParameter
+    blobs: tuple[np.ndarray, ...]
+
+
+class Layer:
+    """One layer of a network: its LayerParameter and what Caffe makes of it.
+
+    Parameters
+    ----------
+    proto : LayerParameter
+    where : str
+        ``file:line`` of the layer, for messages.
+    """
+
+    param_name: ClassVar[str | None] = None
+    bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
+    top_count: ClassVar[tuple[int, int | None]] = (1, 1)
+    is_input: ClassVar[bool] = False
+    in_place_allowed: ClassVar[bool] = True
+    is_identity: ClassVar[bool] = False  # at TEST, as Dropout
+
+    def __init__(self, proto: pb.LayerParameter, where: str = "") -> None:
+        self.proto = proto
+        self.where = where
+        self.param: Any = getattr(proto, self.param_name) if self.param_name else None
+        self._check_count("bottom", len(proto.bottom), self.bottom_count)
+        self._check_count("top", len(proto.top), self.top_count)
+
+    @property
+    def name(self) -> str:
+        return str(self.proto.name)
+
+    @property
+    def type(self) -> str:
+        return str(self.proto.type)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        """Return the shape of every top; the default is the first bottom's.
+
+        Raises
+        ------
+        ShapeError
+            If the layer cannot take these bottoms.
+        """
+        return [bottoms[0]] * len(self.proto.top)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        """Return the shapes of the learned blobs in Caffe's order."""
+        return []
+
+    def parameter_count(self, bottoms: Sequence[Shape]) -> int:
+        """Return the number of learned values, as publications count them."""
+        return sum(math.prod(s) for s in self.blob_shapes(bottoms))
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Return multiply-accumulates of a forward pass over these bottoms; layers without weights count 0."""
+        return 0
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        """Append the layer's ONNX form and return the tensor of every top.
+
+        Raises
+        ------
+        LoweringError
+            If this configuration has no exact form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no ONNX form")
+
+    def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
+        """Return the layer in BVLC's own layers, or None if it is one of them as it stands."""
+        return None
+
+    def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
+        """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""
+        return None
+
+    def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
+        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly."""
+        return None
+
+    def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
+        """Return the layer that computes ``map_`` and then this layer, or None if one layer cannot do it exactly."""
+        return None
+
+    def fail(self, message: str, hint: str | None = None) -> NoReturn:
+        """Raise a ShapeError that names this layer."""
+        raise ShapeError(message, where=self.label, hint=hint)
+
+    @property
+    def label(self) -> str:
+        """Where the layer stands, for messages: ``file:line: layer 'name' (Type)``."""
+        text = f"layer '{self.name}' ({self.type})"
+        return f"{self.where}: {text}" if self.where else text
+
+    def _check_count(self, kind: str, found: int, allowed: tuple[int, int | None]) -> None:
+        low, high = allowed
+        if found < low or (high is not None and found > high):
+            wanted = str(low) if low == high else f"at least {low}" if high is None else f"{low} to {high}"
+            self.fail(f"takes {wanted} {kind}(s), has {found}")
+
+    def axis(self, value: int, rank: int, *, end: bool = False) -> int:
+        """Return an axis counted from the front; ``end`` also allows the position after the last axis."""
+        limit = rank + 1 if end else rank
+        if not -limit <= value < limit:
+            self.fail(f"axis {value} is out of range for a blob with {rank} axes")
+        return value + limit if value < 0 else value
+
+
+_REGISTRY: dict[str, type[Layer]] = {}
+_L = TypeVar("_L", bound=type[Layer])
+
+
+def register(*types: str) -> Callable[[_L], _L]:
+    """Register a layer class under its Caffe type names.
+
+    Raises
+    ------
+    ValueError
+        If a type is registered already.
+    """
+
+    def decorate(cls: _L) -> _L:
+        for name in types:
+            if name in _REGISTRY:
+                raise ValueError(f"layer type {name} is registered twice: {_REGISTRY[name]} and {cls}")
+            _REGISTRY[name] = cls
+        return cls
+
+    return decorate
+
+
+@cache
+def layer_types() -> Mapping[str, type[Layer]]:
+    """Return every registered layer class by its Caffe type."""
+    import caffezoo.net.layers as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_REGISTRY.items()))
+
+
+def make_layer(proto: pb.LayerParameter, where: str = "") -> Layer:
+    """Return the layer object of a LayerParameter.
+
+    Raises
+    ------
+    UnknownLayerError
+        If no class is registered for its type; the message carries the nearest types.
+    """
+    try:
+        cls = layer_types()[proto.type]
+    except KeyError:
+        near = UnknownNameError("layer type", proto.type, layer_types())
+        raise UnknownLayerError(
+            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=near.hint
+        ) from None
+    return cls(proto, where)
