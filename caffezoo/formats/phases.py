@@ -1,0 +1,96 @@
+"""Which layers of a net are there in a phase, and whether its blobs hang together: Caffe's FilterNet and Net::Init."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from caffezoo.errors import PrototxtError
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.prototxt import Prototxt
+
+
+def filter_net(prototxt: Prototxt, phase: int = pb.TEST, level: int = 0, stages: Iterable[str] = ()) -> Prototxt:
+    """Return the layers of a net that are there in a phase, at a level, with stages.
+
+    Without `include` a layer is there unless an `exclude` rule holds; with it, if any `include` rule holds. The net's
+    own `state` gives further stages, as in Caffe; its phase and level are replaced.
+
+    Raises
+    ------
+    PrototxtError
+        A layer has both `include` and `exclude`.
+    """
+    state = pb.NetState(phase=pb.Phase.Name(phase), level=level)
+    state.stage.extend(dict.fromkeys((*prototxt.net.state.stage, *stages)))
+    net = pb.NetParameter()
+    for field, value in prototxt.net.ListFields():
+        if field.name in ("name", "force_backward", "debug_info"):
+            setattr(net, field.name, value)
+    net.state.CopyFrom(state)
+    lines = []
+    for layer, line in zip(prototxt.net.layer, prototxt.lines, strict=True):
+        if layer.include and layer.exclude:
+            message = f"layer '{layer.name}' has both include and exclude rules"
+            raise PrototxtError(message, where=_place(prototxt, line), hint="keep one kind")
+        if layer.include:
+            kept = any(_holds(rule, state) for rule in layer.include)
+        else:
+            kept = not any(_holds(rule, state) for rule in layer.exclude)
+        if kept:
+            net.layer.add().CopyFrom(layer)
+            lines.append(line)
+    return Prototxt(net, prototxt.path, tuple(lines), prototxt.warnings)
+
+
+def _holds(rule: pb.NetStateRule, state: pb.NetState) -> bool:
+    if rule.HasField("phase") and rule.phase != state.phase:
+        return False
+    if rule.HasField("min_level") and state.level < rule.min_level:
+        return False
+    if rule.HasField("max_level") and state.level > rule.max_level:
+        return False
+    stages = set(state.stage)
+    return stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage)
+
+
+def _place(prototxt: Prototxt, line: int) -> str:
+    return f"{prototxt.path}:{line}" if line else prototxt.path
+
+
+def check_structure(prototxt: Prototxt) -> None:
+    """Check the names of one phase's net: every bottom made before it is read, every name made once.
+
+    Call it on what `filter_net` returns: a train_val file holds two data layers that make the same blobs.
+
+    Raises
+    ------
+    PrototxtError
+        A layer name stands twice; a bottom is made by no earlier layer; a top is made twice other than in place (the
+        same name as the bottom at the same index).
+    """
+    layer_lines: dict[str, int] = {}
+    makers: dict[str, str] = {}
+    for layer, line in zip(prototxt.net.layer, prototxt.lines, strict=True):
+        where = _place(prototxt, line)
+        if layer.name in layer_lines:
+            first = layer_lines[layer.name]
+            earlier = f", first on line {first}" if first else ""
+            raise PrototxtError(f"layer name '{layer.name}' is used twice{earlier}", where=where, hint="rename one")
+        layer_lines[layer.name] = line
+        for bottom in layer.bottom:
+            if bottom not in makers:
+                message = f"layer '{layer.name}': bottom '{bottom}' is made by no layer above it"
+                raise PrototxtError(message, where=where, hint=_nearest(bottom, makers))
+        for index, top in enumerate(layer.top):
+            in_place = index < len(layer.bottom) and layer.bottom[index] == top
+            if top in makers and not in_place:
+                message = f"layer '{layer.name}': top '{top}' is already made by layer '{makers[top]}'"
+                raise PrototxtError(message, where=where, hint="give it a name of its own")
+            makers[top] = layer.name
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else None

@@ -1,0 +1,139 @@
+"""Prototxt files: read into an upgraded NetParameter that remembers its source lines, and written in Caffe's style."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from caffezoo.errors import PrototxtError
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.scalars import format_float32, format_float64, is_repeated, quote_bytes, quote_string
+from caffezoo.formats.signature import identify
+from caffezoo.formats.textformat import MAX_TEXT_CHARS, TextParser
+from caffezoo.formats.upgrade import upgrade_net
+
+
+@dataclass(frozen=True)
+class Prototxt:
+    """A text NetParameter as Caffe would see it after its upgrades.
+
+    Attributes
+    ----------
+    net : NetParameter
+        Only `layer` entries; inputs as an `Input` layer in front.
+    path : str
+        File that it was read from, or a name for text that has none.
+    lines : tuple of int
+        Source line (1-based) of each ``net.layer[i]``; 0 where the upgrade made the layer.
+    warnings : tuple of str
+        One line each: fields that nobody knows, V0 fields without a successor.
+    """
+
+    net: pb.NetParameter
+    path: str
+    lines: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+
+def read_prototxt(path: str | PathLike[str]) -> Prototxt:
+    """Read and upgrade a prototxt file.
+
+    Raises
+    ------
+    PrototxtError
+        The file cannot be opened, is something else (HTML, archive, caffemodel), or breaks the syntax or a rule of
+        Caffe; ``where`` is ``path:line`` for the latter.
+    """
+    name = fspath(path)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(4 * MAX_TEXT_CHARS + 1)
+    except OSError as error:
+        raise PrototxtError(f"cannot read the prototxt: {error.strerror or error}", where=name) from None
+    return parse_prototxt(_decode(data, name), name)
+
+
+def _decode(data: bytes, name: str) -> str:
+    foreign = identify(data)
+    if foreign is not None:
+        raise PrototxtError(f"this is no prototxt but {foreign}", where=name)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise PrototxtError("the text is UTF-16", where=name, hint="save it as UTF-8")
+    if b"\0" in data[: 1 << 20]:
+        raise PrototxtError("this is a binary file, no prototxt", where=name, hint="is it the caffemodel?")
+    # Comments of published files are in all encodings; only strings have to be UTF-8, and the parser checks those.
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
+def parse_prototxt(text: str, path: str = "<string>") -> Prototxt:
+    """Parse and upgrade the text of a prototxt; `path` stands in errors and warnings.
+
+    Raises
+    ------
+    PrototxtError
+        The text breaks the syntax or a rule of Caffe; ``where`` is ``path:line``.
+    """
+    net = pb.NetParameter()
+    parser = TextParser(text, path)
+    parser.parse_into(net)
+    lines = parser.lines.get("layers" if net.layers else "layer", [])
+    if net.layers and net.layer:
+        line = max(parser.lines["layer"][0], parser.lines["layers"][0])
+        raise PrototxtError("the file mixes 'layer' and 'layers' entries", where=f"{path}:{line}", hint="use one form")
+    warnings = [_unknown_warning(net, path, field.name, field.line, field.top) for field in parser.unknown]
+    upgraded = upgrade_net(net, path, lines)
+    return Prototxt(upgraded.net, path, upgraded.lines, (*warnings, *upgraded.warnings))
+
+
+def _unknown_warning(net: pb.NetParameter, path: str, name: str, line: int, top: tuple[str, int] | None) -> str:
+    place = ""
+    if top is not None and top[0] in ("layer", "layers"):
+        layer = getattr(net, top[0])[top[1]]
+        layer_name = layer.name or (layer.layer.name if top[0] == "layers" else "")
+        place = f"layer '{layer_name}': "
+    return f"{path}:{line}: {place}unknown field '{name}' ignored"
+
+
+def write_prototxt(net: pb.NetParameter) -> str:
+    """Return `net` as text: two spaces of indent, enum names, floats as the shortest text of the same float32.
+
+    Fields stand in the order of their numbers, shapes on one line. Fields of no known name are left out.
+    """
+    parts: list[str] = []
+    _write_fields(net, "", parts)
+    return "".join(parts)
+
+
+def _write_fields(message: Any, indent: str, parts: list[str]) -> None:
+    for field, value in message.ListFields():
+        values = value if is_repeated(field) else (value,)
+        if field.message_type is None:
+            parts.extend(f"{indent}{field.name}: {_scalar_text(field, v)}\n" for v in values)
+            continue
+        for child in values:
+            if field.message_type.name == "BlobShape":
+                dims = "".join(f"dim: {d} " for d in child.dim)
+                parts.append(f"{indent}{field.name} {{ {dims}}}\n")
+            else:
+                parts.append(f"{indent}{field.name} {{\n")
+                _write_fields(child, indent + "  ", parts)
+                parts.append(f"{indent}}}\n")
+
+
+def _scalar_text(field: FieldDescriptor, value: Any) -> str:
+    if field.enum_type is not None:
+        return str(field.enum_type.values_by_number[value].name)
+    kind = field.type
+    if kind == FieldDescriptor.TYPE_STRING:
+        return quote_string(value)
+    if kind == FieldDescriptor.TYPE_BYTES:
+        return quote_bytes(value)
+    if kind == FieldDescriptor.TYPE_BOOL:
+        return "true" if value else "false"
+    if kind == FieldDescriptor.TYPE_FLOAT:
+        return format_float32(value)
+    return format_float64(value) if kind == FieldDescriptor.TYPE_DOUBLE else str(value)
