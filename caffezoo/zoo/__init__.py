@@ -1,0 +1,1 @@
+"""Which networks there are: the index, and the architectures that write the prototxts."""

@@ -1,0 +1,107 @@
+"""One network of the index, with what can be done with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from caffezoo.errors import UsageError
+from caffezoo.zoo.preprocessing import centre_crop_input
+from caffezoo.zoo.resources import data_path
+from caffezoo.zoo.schema import (
+    Accuracy,
+    Input,
+    Labels,
+    Model,
+    Name,
+    Origin,
+    Preprocessing,
+    Preset,
+    Published,
+    Text,
+    Weights,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class NetworkEntry(Model):
+    """One network of the index, complete: the family's defaults are merged in.
+
+    Examples
+    --------
+    >>> from caffezoo.zoo.index import load_index
+    >>> entry = load_index().network("efficientnet_lite0")
+    >>> entry.preprocessing.small.crop_size, entry.labels.order
+    (224, 2012)
+    """
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    family: Name
+    prototxt: Annotated[str, StringConstraints(pattern=r"^[^\\]+\.prototxt$")] = Field(
+        description="path from this file's folder, `prototxt/FAMILY/deploy_NET.prototxt`"
+    )
+    input: Input
+    preprocessing: Preprocessing
+    labels: Labels
+    weights: tuple[Weights, ...] = Field((), description="in order of trust")
+    origin: Origin
+    published: Published = Published()
+    note: Text | None = None
+
+    @property
+    def prototxt_path(self) -> Path:
+        """Where the prototxt is on this machine.
+
+        Raises
+        ------
+        IndexFileError
+            It is not there.
+        """
+        return data_path(self.prototxt, wanted_by=f"network '{self.name}'")
+
+    def preset(self, name: Literal["small", "large"] = "small") -> Preset:
+        """Complete preprocessing at the small or the large sizes.
+
+        Raises
+        ------
+        UsageError
+            The network has no large sizes.
+        """
+        sizes = self.preprocessing.small if name == "small" else self.preprocessing.large
+        if sizes is None:
+            raise UsageError(f"network '{self.name}' has no preset '{name}'", hint="use the preset 'small'")
+        p = self.preprocessing
+        return Preset(base_size=sizes.base_size, crop_size=sizes.crop_size, resize=p.resize, mean=p.mean, std=p.std)
+
+    def preprocess(self, image: NDArray[np.uint8], preset: Literal["small", "large"] = "small") -> NDArray[np.float32]:
+        """Turn an image into the network's input: resize, centre crop, (pixel - mean) / std.
+
+        Parameters
+        ----------
+        image : uint8 array, shape (height, width, 3)
+            BGR, as ``cv2.imread`` gives it.
+        preset : {'small', 'large'}
+            Which sizes.
+
+        Returns
+        -------
+        float32 array, shape (1, 3, crop_size, crop_size)
+
+        Raises
+        ------
+        ImageError
+            Not a uint8 BGR image.
+        """
+        return centre_crop_input(image, self.preset(preset), self.input.channel_order)
+
+    @property
+    def headline(self) -> Accuracy | None:
+        """The first published row at one crop, or None."""
+        return next((row for row in self.published.accuracy if row.crops == 1), None)
