@@ -1,0 +1,18 @@
+"""Which tests run: oracle tests where real Caffe is, slow ones only when asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.oracle import oracle_python
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = config.getoption("markexpr", "")
+    no_caffe = pytest.mark.skip(reason="no real Caffe: `make oracle`, or set CAFFE_PYTHON")
+    slow = pytest.mark.skip(reason="slow: run with -m slow")
+    for item in items:
+        if "oracle" in item.keywords and oracle_python() is None:
+            item.add_marker(no_caffe)
+        if "slow" in item.keywords and "slow" not in asked:
+            item.add_marker(slow)
