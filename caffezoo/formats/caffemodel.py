@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import io
 import mmap
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf import unknown_fields
 from google.protobuf.message import DecodeError, Message
 
 from caffezoo.errors import WeightsFileError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.blob_reader import BlobReader
 from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.formats.legacy_v0 import V0_TYPES
 from caffezoo.formats.signature import HDF5_NAME, identify
 from caffezoo.formats.upgrade import TYPE_OF_V1_NUMBER, V1_TYPE_NAMES
-from caffezoo.formats.wire import DELIMITED, FIXED32, FIXED64, VARINT, WireError, WireField, count_run, walk_fields
+from caffezoo.formats.wire import DELIMITED, VARINT, WireError, WireField, walk_fields
 
 __all__ = ["Blob", "LayerBlobs", "WeightsFile", "read_weights", "write_caffemodel"]
 
-MAX_AXES = 32
-"""Most axes of a blob, Caffe's kMaxBlobAxes."""
+# No published file comes near these; they keep a hostile one from costing many times its size in small objects.
+MAX_LAYERS = 100_000
+MAX_FIELDS = 10_000
+MAX_SMALL_BYTES = 1 << 20
+_NET_FIELDS = {0x0A, 0x12, 0x1A, 0x20, 0x22, 0x28, 0x32, 0x38, 0x42, 0xA2}
+_TEXT = bytes([9, 10, 13, *range(32, 127)])
 
 # Field numbers of caffe.proto.
 _NET_V1_LAYER, _NET_LAYER = 2, 100
 _LAYER_NAME, _LAYER_TYPE, _LAYER_BLOBS = 1, 2, 7
 _V1_V0_LAYER, _V1_NAME, _V1_TYPE, _V1_BLOBS = 1, 4, 5, 6
 _V0_NAME, _V0_TYPE, _V0_BLOBS = 1, 2, 50
-_BLOB_DATA, _BLOB_DIFF, _BLOB_SHAPE, _BLOB_DOUBLE, _BLOB_DOUBLE_DIFF, _BLOB_RAW_TYPE = 5, 6, 7, 8, 9, 10
-_BLOB_RAW, _BLOB_RAW_DIFF = 12, 13
-_RAW_DTYPES = {pb.BlobProto.DOUBLE: "<f8", pb.BlobProto.FLOAT: "<f4", pb.BlobProto.FLOAT16: "<f2"}
-
-_Floats = npt.NDArray[np.float32]
 
 
 def read_weights(path: str | PathLike[str]) -> WeightsFile:
@@ -48,12 +47,15 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
         a blob whose shape and values disagree.
     """
     name = fspath(path)
+    if Path(name).exists() and not Path(name).is_file():
+        raise WeightsFileError("this is no regular file", where=name)
     try:
         foreign = identify(name)
         if foreign == HDF5_NAME:
             from caffezoo.formats.hdf5 import read_hdf5
 
             return read_hdf5(name)
+        foreign = foreign or _identify_text(name)
         if foreign is not None:
             raise WeightsFileError(f"this is no caffemodel but {foreign}", where=name, hint="fetch the file again")
         with (
@@ -67,14 +69,12 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
 
 
 class _Reader:
-    """One reading of one file. The walk looks at the mapped file; values are read into arrays of their own, so that
-    they are aligned, outlive the file, and its pages do not count twice.
-    """
+    """One reading of one file."""
 
     def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO) -> None:
         self._path = path
         self._buffer = buffer
-        self._file = file
+        self._blobs = BlobReader(path, buffer, file)
         self._size = len(buffer)
         self._layer = ""
         self._warnings: list[str] = []
@@ -89,10 +89,11 @@ class _Reader:
                 if field.wire != DELIMITED:
                     raise WireError(f"field {field.number} is not a layer", field.tag_at)
                 forms.add(field.number)
-                self._layer = f"layer number {len(layers)}"
-                layers.append(self._read_layer(field))
+                if len(layers) == MAX_LAYERS:
+                    raise WireError(f"more than {MAX_LAYERS} layers", field.tag_at)
+                layers.append(self._read_layer(field, len(layers)))
         except WireError as error:
-            raise self._wire_error(error, bool(layers)) from None
+            raise self._wire_error(error) from None
         if not layers:
             raise self._error("no layers in it: this is no caffemodel, or one of a net without layers")
         if len(forms) > 1:
@@ -102,23 +103,28 @@ class _Reader:
     def _error(self, message: str, hint: str | None = None) -> WeightsFileError:
         return WeightsFileError(message, where=self._path, hint=hint)
 
-    def _wire_error(self, error: WireError, has_layers: bool) -> WeightsFileError:
+    def _wire_error(self, error: WireError) -> WeightsFileError:
         place = f"byte {error.offset} of {self._size}"
+        # Only the outermost fields can reach beyond the file, so a truncation lies behind the layer that came last.
         if self._layer:
-            place += f", in {self._layer}"
-        if error.truncated and (has_layers or self._layer or self._size > 64):
+            place += f", {'after' if error.truncated else 'in'} {self._layer}"
+        if error.truncated and (self._layer or self._buffer[0] in _NET_FIELDS):
             return self._error(f"truncated at {place}: {error}", "fetch the file again")
         return self._error(f"this is no caffemodel, or a damaged one, at {place}: {error}", "fetch the file again")
 
     def _fields(self, outer: WireField) -> list[WireField]:
-        return list(walk_fields(self._buffer, outer.start, outer.end, self._size))
+        fields = list(islice(walk_fields(self._buffer, outer.start, outer.end, self._size), MAX_FIELDS + 1))
+        if len(fields) > MAX_FIELDS:
+            raise WireError(f"a layer of more than {MAX_FIELDS} fields", outer.start)
+        return fields
 
     def _text(self, field: WireField) -> str:
-        if field.wire != DELIMITED:
+        if field.wire != DELIMITED or field.end - field.start > MAX_SMALL_BYTES:
             raise WireError(f"field {field.number} is not text", field.tag_at)
         return self._buffer[field.start : field.end].decode("utf-8", "backslashreplace")
 
-    def _read_layer(self, outer: WireField) -> LayerBlobs:
+    def _read_layer(self, outer: WireField, index: int) -> LayerBlobs:
+        self._layer = f"layer number {index}"
         fields = self._fields(outer)
         if outer.number == _NET_LAYER:
             name, type_ = self._name_and_type(fields, _LAYER_NAME, _LAYER_TYPE)
@@ -127,7 +133,8 @@ class _Reader:
         else:
             name, type_, blobs = self._read_v1(fields)
         self._layer = f"layer '{name}'"
-        return LayerBlobs(name, type_, tuple(self._read_blob(f, i) for i, f in enumerate(blobs)))
+        places = (f"{self._layer}, blob {i}" for i in range(len(blobs)))
+        return LayerBlobs(name, type_, tuple(map(self._blobs.read, blobs, places)))
 
     def _name_and_type(self, fields: list[WireField], name: int, type_: int) -> tuple[str, str]:
         texts = {f.number: f for f in fields if f.number in (name, type_)}
@@ -156,7 +163,10 @@ class _Reader:
         self, message: pb.LayerParameter | pb.V1LayerParameter, fields: list[WireField], blobs: int
     ) -> None:
         """Parse all of a layer but its blobs, only to name the fields that nobody knows."""
-        small = b"".join(self._buffer[f.tag_at : f.end] for f in fields if f.number != blobs and f.wire != 3)
+        spans = [(f.tag_at, f.end) for f in fields if f.number != blobs]
+        if sum(end - start for start, end in spans) > MAX_SMALL_BYTES:
+            raise WireError(f"more than {MAX_SMALL_BYTES} bytes of parameters", spans[0][0])
+        small = b"".join(self._buffer[start:end] for start, end in spans)
         try:
             message.ParseFromString(small)
         except DecodeError:
@@ -169,107 +179,16 @@ class _Reader:
         if unknown:
             self._warnings.append(f"{self._path}: {self._layer}: unknown field {', '.join(unknown)} ignored")
 
-    def _read_blob(self, outer: WireField, index: int) -> Blob:
-        place = f"{self._layer}, blob {index}"
-        if outer.wire != DELIMITED:
-            raise WireError(f"blob {index} is not a message", outer.tag_at)
-        small, chunks, doubles, raw = self._split_blob(outer)
-        meta = pb.BlobProto()
-        try:
-            meta.ParseFromString(small)
-        except DecodeError:
-            raise WireError(f"the shape of blob {index} cannot be read", outer.start) from None
-        legacy = any(meta.HasField(f) for f in ("num", "channels", "height", "width"))  # type: ignore[arg-type]
-        shape = (meta.num, meta.channels, meta.height, meta.width) if legacy else tuple(meta.shape.dim)
-        if len(shape) > MAX_AXES or any(d < 0 for d in shape):
-            raise self._error(f"{place}: shape {_shape_text(shape)} cannot be")
-        if doubles:
-            data = self._gather(doubles, "<f8")
-        elif chunks:
-            data = self._gather(chunks, "<f4")
-        elif raw is not None:
-            data = self._gather_raw(raw, meta.raw_data_type, place)
-        else:
-            data = np.empty(0, np.float32)
-        wanted = 1
-        for dim in shape:
-            wanted *= dim
-        if wanted != data.size:
-            raise self._error(f"{place}: shape {_shape_text(shape)} needs {wanted} values, the file has {data.size}")
-        data = data.reshape(shape)
-        data.flags.writeable = False
-        return Blob(data, legacy)
-
-    def _split_blob(
-        self, outer: WireField
-    ) -> tuple[bytes, list[tuple[int, int, int]], list[tuple[int, int, int]], WireField | None]:
-        """Return the small fields' bytes, the spans (start, end, stride) of float and of double data, and raw data.
-
-        Stride 0 is a packed span; otherwise every entry of `stride` bytes is a tag byte and its value.
-        """
-        small, raw = [], None
-        spans: dict[int, list[tuple[int, int, int]]] = {_BLOB_DATA: [], _BLOB_DOUBLE: []}
-        at = outer.start
-        while at < outer.end:
-            field = next(walk_fields(self._buffer, at, outer.end, self._size))
-            at = field.end if field.wire != 3 else outer.end
-            itemsize = 8 if field.number in (_BLOB_DOUBLE, _BLOB_DOUBLE_DIFF) else 4
-            if field.number in (_BLOB_DATA, _BLOB_DOUBLE, _BLOB_DIFF, _BLOB_DOUBLE_DIFF):
-                span = (field.start, field.end, 0)
-                if field.wire == (FIXED64 if itemsize == 8 else FIXED32):
-                    tag, stride = self._buffer[field.tag_at], itemsize + 1
-                    at = field.tag_at + stride * count_run(self._buffer, field.tag_at, outer.end, tag, stride)
-                    span = (field.tag_at, at, stride)
-                elif field.wire != DELIMITED or (field.end - field.start) % itemsize:
-                    raise WireError(f"field {field.number} holds no whole {itemsize}-byte values", field.tag_at)
-                if field.number in spans:
-                    spans[field.number].append(span)
-            elif field.number == _BLOB_RAW and field.wire == DELIMITED:
-                raw = field
-            elif field.number <= _BLOB_RAW_TYPE:
-                small.append(self._buffer[field.tag_at : field.end])
-        return b"".join(small), spans[_BLOB_DATA], spans[_BLOB_DOUBLE], raw
-
-    def _gather(self, spans: list[tuple[int, int, int]], dtype: str) -> _Floats:
-        itemsize = np.dtype(dtype).itemsize
-        counts = [(end - start) // (stride or itemsize) for start, end, stride in spans]
-        result = np.empty(sum(counts), np.float32)
-        at = 0
-        for (start, end, stride), count in zip(spans, counts, strict=True):
-            target = result[at : at + count]
-            at += count
-            if not stride and dtype == "<f4" and count:
-                self._read_into(target, start)
-                continue
-            values = np.frombuffer(self._buffer[start:end], np.uint8)
-            if stride:
-                values = np.ascontiguousarray(values.reshape(count, stride)[:, 1:]).reshape(-1)
-            target[:] = values.view(dtype)
-        return result
-
-    def _read_into(self, target: _Floats, start: int) -> None:
-        self._file.seek(start)
-        view = target.view(np.uint8).data
-        done = 0
-        while done < len(view):
-            got = self._file.readinto(view[done:])
-            if not got:
-                raise WireError("the file became shorter while it was read", start + done, truncated=True)
-            done += got
-        if not np.little_endian:
-            target.byteswap(inplace=True)
-
-    def _gather_raw(self, field: WireField, raw_type: int, place: str) -> _Floats:
-        dtype = _RAW_DTYPES.get(raw_type)  # type: ignore[call-overload]
-        if dtype is None or (field.end - field.start) % np.dtype(dtype).itemsize:
-            raise self._error(f"{place}: raw data of {field.end - field.start} bytes in type {raw_type} cannot be read")
-        return np.frombuffer(self._buffer[field.start : field.end], dtype).astype(np.float32)
-
 
 def _unknown_numbers(message: Message) -> list[str]:
     fields = unknown_fields.UnknownFieldSet(message)
     return [str(n) for n in sorted({fields[i].field_number for i in range(len(fields))})]
 
 
-def _shape_text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "()"
+def _identify_text(path: str) -> str | None:
+    """Say that a file is text where no byte of its start is anything else; a caffemodel has tags that are not."""
+    with Path(path).open("rb") as file:
+        head = file.read(256)
+    if head.translate(None, _TEXT):
+        return None
+    return f"text that begins with '{' '.join(head[:40].decode('ascii').split())}'"

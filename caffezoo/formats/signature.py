@@ -34,7 +34,9 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     # torch's legacy format: a pickled magic number comes first.
     (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a torch file (legacy format)"),
 )
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script)\b", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(
+    rb"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body|script|meta|title|div)\b", re.IGNORECASE | re.DOTALL
+)
 _XML = re.compile(rb"\s*<\?xml\b")
 _JSON = re.compile(rb'\s*[{\[]\s*["{\[]')
 _ARCHIVE_ENTRIES = (

@@ -27,6 +27,9 @@ MAX_TEXT_CHARS = 64 << 20
 """Longest text that is read, in characters; the longest published prototxt has about 300,000."""
 
 # Possessive quantifiers: no input makes the expression try twice.
+MAX_TOKENS = 2_000_000
+"""Most tokens (names, numbers, strings, brackets) of a text; the longest published prototxt has about 50,000."""
+
 _TOKEN = re.compile(
     r"""(?:[ \t\r\n\f\v]++|\#[^\n]*+)*+
     (?:(?P<name>[A-Za-z_][A-Za-z0-9_]*+)
@@ -112,6 +115,8 @@ class TextParser:
             values.append(found[kind])
             if kind == "end":
                 return
+            if len(kinds) > MAX_TOKENS:
+                self._fail(f"more than {MAX_TOKENS} names and values; weights do not belong into a prototxt", position)
             position = found.end()
 
     def _bad_token(self, position: int) -> NoReturn:

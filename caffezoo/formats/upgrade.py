@@ -90,7 +90,7 @@ def upgrade_net(net: pb.NetParameter, path: str, lines: Sequence[int] = ()) -> U
 
 def _move_transform_fields(layer: pb.V1LayerParameter) -> None:
     param_name = _DATA_PARAMS.get(layer.type)
-    if param_name is None or not layer.HasField(param_name):  # type: ignore[arg-type]
+    if param_name is None or not layer.HasField(param_name):
         return
     source = getattr(layer, param_name)
     for name in _TRANSFORM_FIELDS:
@@ -147,5 +147,5 @@ def _upgrade_inputs(net: pb.NetParameter, path: str, warnings: list[str]) -> boo
         layer.input_param.shape.extend(shapes)
         net.layer.extend(layers)
     for field in ("input", "input_shape", "input_dim"):
-        net.ClearField(field)  # type: ignore[arg-type]
+        net.ClearField(field)
     return made

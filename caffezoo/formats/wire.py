@@ -31,7 +31,7 @@ class WireError(ValueError):
 class WireField(NamedTuple):
     """One field: its number and wire type, the offset of its tag, and the span [start, end) of its value.
 
-    For a varint `value` is the number itself; for the others it is 0.
+    For a varint `value` is the number itself; for the others it is 0. The span of a group holds its end tag.
     """
 
     number: int
@@ -101,7 +101,7 @@ def walk_fields(buffer: Buffer, at: int, end: int, size: int) -> Iterator[WireFi
             if not groups or groups.pop() != number:
                 raise WireError("a group ends that was not begun", tag_at)
             if not groups:
-                yield WireField(number, GROUP_START, group_tag, group_start, tag_at, 0)
+                yield WireField(number, GROUP_START, group_tag, group_start, at, 0)
             continue
         else:
             raise WireError(f"wire type {wire} cannot be", tag_at)
