@@ -1,8 +1,8 @@
 """Folding: batch norm, scale and bias taken into the convolution or product before (or after) them.
 
-The arithmetic is each layer class's own (:meth:`Layer.affine`, :meth:`Layer.absorb_after`, :meth:`Layer.absorb_before`);
-this module decides where it is legal. A map folds backwards into the layer that feeds it when that layer's output is
-read by nothing else, and forwards into the layer that reads it when nothing else does and no zero padding lies between.
+The arithmetic is each layer class's own (``Layer.affine``, ``absorb_after``, ``absorb_before``); this module decides
+where it is legal. A map folds backwards into the layer that feeds it when that layer's output is read by nothing else,
+and forwards into the layer that reads it when nothing else does and no zero padding lies between.
 What cannot fold is collapsed: BatchNorm and Scale become one Scale. Everything is computed in float64 and stored as
 float32.
 """
@@ -159,7 +159,7 @@ class _Work:
                 self._remove(item, readers[0])
 
     def _source(self, item: _Item) -> tuple[_Item | None, _Item | None, str]:
-        """Return the item that feeds a map, the linear layer behind it (past identities), and else why there is none."""
+        """Return the item that feeds a map and the layer behind it (past identities), or why there is none."""
         blob = item.bottoms[0]
         feeder = None
         while True:

@@ -1,0 +1,56 @@
+# Needs Python >= 3.11 and a package index that pip is configured with; everything goes into .venv and .oracle.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-slow lint bench oracle proto prototxt clean
+
+demo: .venv/.core  ## evaluate a real network on real images
+	$(BIN)/caffezoo evaluate --net efficientnet-lite0 --data sample
+
+test: .venv/.test  ## the whole suite but what is marked slow
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/.test
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/caffezoo prototxt --check
+
+bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
+	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/evaluation.py
+
+oracle:  ## real Caffe in a venv of its own, where a Python 3.7-3.9 exists
+	sh tools/make_oracle.sh .oracle
+
+proto: .venv/.core  ## regenerate the protobuf messages from caffe.proto
+	$(PYTHON) -m venv .proto && .proto/bin/pip install -q 'grpcio-tools==1.62.3'
+	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto
+
+prototxt: .venv/.core  ## rewrite every deploy prototxt from its generator
+	$(BIN)/caffezoo prototxt
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; set PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.core: .venv/bin/python setup.cfg pyproject.toml
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+.venv/.test: .venv/.core
+	$(BIN)/pip install -q -e '.[test]'
+	@touch $@
+
+.venv/.lint: .venv/.core
+	$(BIN)/pip install -q -e '.[test,lint]'
+	@touch $@
+
+clean:
+	rm -rf .venv .oracle .proto build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

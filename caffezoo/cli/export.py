@@ -1,0 +1,62 @@
+"""``caffezoo export``: write a network as ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caffezoo.cli.networks import open_with_weights
+from caffezoo.errors import UsageError
+
+
+def export(
+    net: Annotated[str, typer.Argument(metavar="NET|FILE", help="A network of the zoo, or a prototxt file.")],
+    onnx: Annotated[Path, typer.Option(help="Write the ONNX model here.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
+    ] = None,
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output", help="Blob to return (repeat for several); default: net outputs.")
+    ] = None,
+    keep_batch_norm: Annotated[
+        bool, typer.Option("--keep-batch-norm", help="Do not fold batch norm and scale into convolutions.")
+    ] = False,
+    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
+) -> None:
+    """Write a network as an ONNX model of standard operators, with a free batch axis.
+
+    Inputs and outputs keep the names and layout of Caffe's blobs (NCHW, BGR, already normalised).
+
+    Examples:
+
+    `caffezoo export efficientnet-lite0 --onnx lite0.onnx`
+
+    `caffezoo export deploy.prototxt --weights net.caffemodel --onnx net.onnx --size 320`
+    """
+    import onnx as onnx_format
+
+    from caffezoo.net.folding import fold
+    from caffezoo.net.onnx_graph import to_onnx
+
+    if not onnx.parent.is_dir():
+        raise UsageError(f"no such folder: {onnx.parent}")
+    network = open_with_weights(net, weights, index)
+    if size is not None:
+        network = network.resized(size)
+    if not keep_batch_norm:
+        network = fold(network).network
+    model = to_onnx(network, outputs=outputs)
+    if model.ByteSize() < 2**31:  # the checker serialises the model, which protobuf limits to 2 GiB
+        onnx_format.checker.check_model(model, full_check=True)
+    partial = onnx.with_name(onnx.name + ".part")
+    onnx_format.save(model, partial)
+    partial.replace(onnx)
+    print(
+        f"wrote {onnx} ({onnx.stat().st_size:,} bytes): {len(model.graph.node)} operators, opset "
+        f"{model.opset_import[0].version}, onnx checker passed"
+    )

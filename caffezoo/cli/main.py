@@ -1,0 +1,91 @@
+"""The ``caffezoo`` command: its verbs, and how an error leaves the program.
+
+Only the verb that was asked for is imported, so that no command pays for another's dependencies.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from caffezoo.errors import ZooError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
+    "classify": ("caffezoo.cli.classify", "classify"),
+    "list": ("caffezoo.cli.list", "list_networks"),
+    "show": ("caffezoo.cli.show", "show"),
+    "export": ("caffezoo.cli.export", "export"),
+    "engines": ("caffezoo.cli.engines", "engines"),
+    "fetch": ("caffezoo.cli.fetch", "fetch"),
+    "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
+}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"caffezoo {version('caffezoo')}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Caffe networks, made runnable, measurable and obtainable again.
+
+    Start with `caffezoo evaluate --net efficientnet-lite0 --data sample`.
+    """
+
+
+def make_app(verb: str | None = None) -> typer.Typer:
+    """Return the command with one verb, or with all of them."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in [verb] if verb else VERBS:
+        module, function = VERBS[name]
+        app.command(name)(getattr(importlib.import_module(module), function))
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 good, 1 the work failed, 2 usage, 130 interrupted.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments after the program's name; ``sys.argv`` if not given.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    completing = any(name.endswith("_COMPLETE") for name in os.environ)
+    verb = arguments[0] if arguments and arguments[0] in VERBS and not completing else None
+    warnings.showwarning = _show_warning
+    try:
+        make_app(verb)(args=arguments, prog_name="caffezoo")
+    except ZooError as error:
+        print(f"caffezoo: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("caffezoo: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    print(f"caffezoo: warning: {message}", file=sys.stderr)

@@ -1,0 +1,121 @@
+"""``caffezoo show``: a network's layers, cost and graph."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caffezoo.cli.networks import open_network
+
+if TYPE_CHECKING:
+    from caffezoo.net.graph import Network
+
+
+def show(
+    net: Annotated[str, typer.Argument(metavar="NET|FILE", help="A network of the zoo, or a prototxt file.")],
+    size: Annotated[
+        int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the graph as SVG into this file.")] = None,
+    dot: Annotated[Path | None, typer.Option(help="Write the graph for Graphviz into this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
+) -> None:
+    """Show a network's layers with output shapes, parameters and multiply-accumulates, and its totals.
+
+    Examples:
+
+    `caffezoo show efficientnet-lite0`
+
+    `caffezoo show my/deploy.prototxt --size 320 --svg graph.svg`
+    """
+    network, entry = open_network(net, index=index)
+    network = network.reshaped(batch=1) if size is None else network.resized(size, batch=1)
+    if svg:
+        from caffezoo.net.drawing import draw_svg
+
+        svg.write_text(draw_svg(network), encoding="utf-8")
+    if dot:
+        from caffezoo.net.drawing import draw_dot
+
+        dot.write_text(draw_dot(network), encoding="utf-8")
+    if as_json:
+        print(json.dumps(_record(network)))
+        return
+    _print_table(network)
+    if entry is not None:
+        from caffezoo.cli.networks import print_entry
+
+        print_entry(entry)
+    for file in (svg, dot):
+        if file:
+            print(f"wrote {file}")
+
+
+def _record(network: Network) -> dict[str, object]:
+    from caffezoo.net.cost import network_cost, node_cost
+
+    layers = [
+        {
+            "name": n.name,
+            "type": n.layer.type,
+            "bottoms": [b.name for b in n.bottoms],
+            "tops": [t.name for t in n.tops],
+            "shapes": [list(s) for s in n.top_shapes],
+            "blobs": [list(s) for s in n.blob_shapes],
+            **asdict(node_cost(n)),
+        }
+        for n in network.nodes
+    ]
+    inputs = {name: list(shape) for name, shape in network.inputs.items()}
+    outputs = {name: list(network.shape(name)) for name in network.outputs}
+    total = asdict(network_cost(network))
+    return {
+        "name": network.name,
+        "inputs": inputs,
+        "outputs": outputs,
+        "total": total,
+        "layers": layers,
+        "notes": list(network.notes),
+    }
+
+
+def _print_table(network: Network) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from caffezoo.net.cost import network_cost
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("layer", "type", "output"):
+        table.add_column(title, overflow="fold")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("MACs", justify="right", no_wrap=True)
+    for node in network.nodes:
+        shapes = ", ".join("x".join(map(str, s)) or "scalar" for s in node.top_shapes)
+        parameters = f"{node.parameter_count:,}" if node.parameter_count else ""
+        table.add_row(node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else "")
+    console.print(table)
+    cost = network_cost(network)
+    inputs = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in network.inputs.items())
+    outputs = ", ".join(f"{name} {'x'.join(map(str, network.shape(name)))}" for name in network.outputs)
+    depth = sum(1 for n in network.nodes if n.macs)
+    memory = 4 * sum(math.prod(s) for n in network.nodes for s in n.top_shapes)
+    print()
+    print(f"network      {network.name or '(no name)'}  ({network.path})")
+    print(f"input        {inputs}")
+    print(f"output       {outputs}")
+    print(f"layers       {len(network.nodes)}, of which {depth} convolutions and products")
+    print(f"parameters   {cost.parameters:,}  ({cost.caffemodel_bytes / 2**20:.1f} MiB as a float32 caffemodel)")
+    print(f"MACs         {cost.macs:,}  ({cost.macs / 1e9:.3f} G)")
+    print(
+        f"activations  {cost.activations:,} values of convolutions and products; {memory / 2**20:.1f} MiB in all blobs"
+    )
+    for note in network.notes:
+        print(f"note         {note}")
