@@ -1,8 +1,8 @@
 """A small builder for deploy prototxts: layers in, a NetParameter out.
 
 Every method appends one layer (or, where its name says so, a fixed run of layers) and returns the name of its top, so
-that an architecture reads as the data flows. Layers that Caffe people run in place (BatchNorm, Scale, ReLU, Dropout ...)
-are in place unless ``top`` names another blob. Names are the caller's: published weights bind by them.
+that an architecture reads as the data flows. Layers that Caffe people run in place (BatchNorm, Scale, ReLU,
+Dropout ...) are in place unless ``top`` names another blob. Names are the caller's: published weights bind by them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class NetBuilder:
         The net's name.
     header : str, optional
         Comment lines (without ``#``) that stand above the prototxt.
+    bn_eps : float, optional
+        Epsilon of every BatchNorm that names none itself; None leaves Caffe's 1e-5.
+    bn_names : (str, str, str), optional
+        How the BatchNorm, Scale and ReLU that follow a layer are named after it.
 
     Attributes
     ----------
@@ -32,9 +36,18 @@ class NetBuilder:
         What has been built so far.
     """
 
-    def __init__(self, name: str, header: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        header: str = "",
+        *,
+        bn_eps: float | None = None,
+        bn_names: tuple[str, str, str] = ("{}_bn", "{}_scale", "{}_relu"),
+    ) -> None:
         self.net = pb.NetParameter(name=name)
         self.header = header
+        self.bn_eps = bn_eps
+        self.bn_names = bn_names
         self._channels: dict[str, int] = {}
 
     def channels(self, blob: str) -> int:
@@ -108,9 +121,9 @@ class NetBuilder:
         return out
 
     def batch_norm(self, name: str, bottom: str, *, eps: float | None = None, top: str | None = None) -> str:
-        """Append a BatchNorm that uses its stored statistics (``eps`` None: Caffe's 1e-5)."""
+        """Append a BatchNorm that uses its stored statistics (``eps`` None: the net's ``bn_eps``)."""
         param: dict[str, Any] = {"use_global_stats": True}
-        if eps is not None:
+        if (eps := self.bn_eps if eps is None else eps) is not None:
             param["eps"] = eps
         return self.layer("BatchNorm", name, bottom, top or bottom, batch_norm_param=param)
 
@@ -124,6 +137,30 @@ class NetBuilder:
         """Append BatchNorm and Scale; with ``top`` the BatchNorm writes a new blob and Scale works on it."""
         return self.scale(scale_name, self.batch_norm(bn_name, bottom, eps=eps, top=top))
 
+    def norm(self, name: str, bottom: str, *, relu: bool | str = True, top: str | None = None) -> str:
+        """Append BatchNorm, Scale and ReLU, named after ``name`` by the net's ``bn_names``.
+
+        Parameters
+        ----------
+        relu : bool or str
+            False leaves the ReLU out; a string is its name where a published file breaks its own rule.
+        top : str, optional
+            Blob that the BatchNorm writes and the others work on; without it all three work in place.
+        """
+        bn_name, scale_name, relu_name = (pattern.format(name) for pattern in self.bn_names)
+        out = self.bn_scale(bn_name, scale_name, bottom, top=top)
+        return self.relu(relu if isinstance(relu, str) else relu_name, out) if relu else out
+
+    def conv_norm(
+        self, name: str, bottom: str, num_output: int, kernel: IntOrPair, *, relu: bool | str = True, **options: Any
+    ) -> str:
+        """Append a convolution (``options`` as in :meth:`conv`), then :meth:`norm` in place."""
+        return self.norm(name, self.conv(name, bottom, num_output, kernel, **options), relu=relu)
+
+    def preact(self, name: str, bottom: str) -> str:
+        """Append the BatchNorm, Scale and ReLU that open a pre-activation block, on a blob of their own."""
+        return self.norm(name, bottom, top=self.bn_names[0].format(name))
+
     def relu(self, name: str, bottom: str, *, top: str | None = None) -> str:
         return self.layer("ReLU", name, bottom, top or bottom)
 
@@ -133,8 +170,8 @@ class NetBuilder:
     def clip(self, name: str, bottom: str, low: float, high: float, *, top: str | None = None) -> str:
         return self.layer("Clip", name, bottom, top or bottom, clip_param={"min": low, "max": high})
 
-    def dropout(self, name: str, bottom: str, ratio: float = 0.5) -> str:
-        return self.layer("Dropout", name, bottom, bottom, dropout_param={"dropout_ratio": ratio})
+    def dropout(self, name: str, bottom: str, ratio: float = 0.5, *, top: str | None = None) -> str:
+        return self.layer("Dropout", name, bottom, top or bottom, dropout_param={"dropout_ratio": ratio})
 
     def lrn(self, name: str, bottom: str, local_size: int = 5, alpha: float = 1e-4, beta: float = 0.75) -> str:
         return self.layer("LRN", name, bottom, lrn_param={"local_size": local_size, "alpha": alpha, "beta": beta})
@@ -173,6 +210,10 @@ class NetBuilder:
         self._channels[out] = num_output
         return out
 
+    def gate(self, name: str, bottom: str, gate: str, *, top: str | None = None) -> str:
+        """Append the product of an N,C,H,W blob and an N,C blob of gates: a Scale over axis 0 without weights."""
+        return self.layer("Scale", name, [bottom, gate], top, scale_param={"axis": 0})
+
     def eltwise(self, name: str, bottoms: Sequence[str], *, operation: str = "SUM", coeff: Iterable[float] = ()) -> str:
         param: dict[str, Any] = {"operation": operation}
         if coeff := list(coeff):
@@ -189,7 +230,7 @@ class NetBuilder:
         """Append a Slice over channels at ``points``; return all tops."""
         self.layer("Slice", name, bottom, tops, slice_param={"axis": 1, "slice_point": list(points)})
         edges = [0, *points, self._channels[bottom]]
-        for blob, low, high in zip(tops, edges, edges[1:], strict=True):
+        for blob, low, high in zip(tops, edges[:-1], edges[1:], strict=True):
             self._channels[blob] = high - low
         return tuple(tops)
 
