@@ -1,0 +1,194 @@
+"""Images to scores: decoding and cropping in threads, inference here, batches filled across images.
+
+Memory is bounded by construction: at most as many images are in flight as fill two batches and keep every thread busy,
+and views are windows onto the few resized images that they come from until they are copied into the one batch buffer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from typing import Protocol as Interface
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffezoo.errors import EngineError, ImageError, UsageError
+from caffezoo.evaluation.crops import View, cut_views
+from caffezoo.evaluation.images import load_cv2, read_image
+from caffezoo.evaluation.protocol import Protocol
+
+Scores = NDArray[np.float64]
+Prepared = list[View] | ImageError
+
+
+class Runner(Interface):
+    """The part of an engine that scoring needs: ``run`` of a batch (n, H, W, 3) gives every output (n, ...)."""
+
+    def run(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageScores:
+    """What became of one image: ``scores`` (classes,), the weighted mean over its views, or the ``error``."""
+
+    path: str
+    scores: Scores | None
+    error: ImageError | None = None
+
+
+@dataclass(eq=False)
+class _Pending:
+    path: str
+    views_left: int
+    error: ImageError | None = None
+    scores: Scores | None = None
+
+
+@dataclass(eq=False)
+class _Batch:
+    """The batch under way: its pixels, and for each row whose view it is and what it weighs."""
+
+    pixels: NDArray[Any]
+    rgb: bool
+    rows: list[tuple[_Pending, float]] = field(default_factory=list)
+
+    def add(self, view: View, owner: _Pending) -> bool:
+        """Copy a view in; True when the batch is full."""
+        self.pixels[len(self.rows)] = view.pixels[..., ::-1] if self.rgb else view.pixels
+        self.rows.append((owner, view.weight))
+        return len(self.rows) == len(self.pixels)
+
+
+def score_images(
+    engine: Runner,
+    paths: Iterable[str | os.PathLike[str]],
+    protocol: Protocol,
+    *,
+    batch_size: int = 1,
+    output: str | None = None,
+    workers: int = 2,
+) -> Generator[ImageScores, None, None]:
+    """Score images, in order.
+
+    Parameters
+    ----------
+    engine : Engine
+        Takes batches of up to ``batch_size`` crops of ``protocol.input_dtype``.
+    paths : iterable of path-like
+        Taken as needed; may be endless.
+    protocol : Protocol
+    batch_size : int, optional
+        Views in a batch. Only the last batch of all is smaller.
+    output : str, optional
+        The output blob that holds the scores; needed only where the engine gives several.
+    workers : int, optional
+        Threads that decode and crop.
+
+    Yields
+    ------
+    ImageScores
+        One for each path, also for unreadable ones.
+
+    Raises
+    ------
+    UsageError
+        The output is not one score a class.
+    """
+    if batch_size < 1 or workers < 1:
+        raise UsageError(f"batch size {batch_size} and {workers} decoding threads: both must be at least 1")
+    side = protocol.crop_size
+    batch = _Batch(np.empty((batch_size, side, side, 3), protocol.input_dtype), protocol.channel_order == "RGB")
+    pending: deque[_Pending] = deque()
+    ahead = workers + -(-2 * batch_size // protocol.crops)
+    with _one_cv2_thread():
+        for path, prepared in _prepare_ahead(paths, protocol, workers, ahead):
+            if isinstance(prepared, ImageError):
+                pending.append(_Pending(path, 0, error=prepared))
+            else:
+                owner = _Pending(path, len(prepared))
+                pending.append(owner)
+                for view in prepared:
+                    if batch.add(view, owner):
+                        _run(engine, batch, output)
+            yield from _finished(pending)
+        if batch.rows:
+            _run(engine, batch, output)
+        yield from _finished(pending)
+
+
+def _finished(pending: deque[_Pending]) -> Iterator[ImageScores]:
+    while pending and pending[0].views_left == 0:
+        image = pending.popleft()
+        yield ImageScores(image.path, image.scores, image.error)
+
+
+def _run(engine: Runner, batch: _Batch, output: str | None) -> None:
+    """Run what the batch holds, credit the scores to their images and empty it."""
+    count = len(batch.rows)
+    outputs = engine.run(batch.pixels[:count])
+    if output is None and len(outputs) == 1:
+        (output,) = outputs
+    if output is None or output not in outputs:
+        raise EngineError(
+            f"the engine gave the outputs {sorted(outputs)}; which one holds the scores ({output}) is open"
+        )
+    scores = outputs[output]
+    if scores.ndim < 2 or scores.shape[0] != count or scores.size != count * scores.shape[1]:
+        raise UsageError(
+            f"output '{output}' of {count} crops is {' x '.join(map(str, scores.shape))}, not one score for each class",
+            hint="is the crop size the one that the network is made for?",
+        )
+    for (image, weight), row in zip(batch.rows, scores.reshape(count, -1), strict=True):
+        share = weight * row.astype(np.float64)
+        image.scores = share if image.scores is None else image.scores + share
+        image.views_left -= 1
+    batch.rows.clear()
+
+
+def _prepare_ahead(
+    paths: Iterable[str | os.PathLike[str]], protocol: Protocol, workers: int, ahead: int
+) -> Iterator[tuple[str, Prepared]]:
+    """Yield (path, views or error) in order, with at most ``ahead`` images under way beyond the one yielded."""
+    waiting: deque[tuple[str, Future[Prepared]]] = deque()
+    todo = (os.fspath(path) for path in paths)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="caffezoo-decode")
+    try:
+        for path in islice(todo, ahead):
+            waiting.append((path, pool.submit(_prepare, path, protocol)))
+        while waiting:
+            path, future = waiting.popleft()
+            prepared = future.result()
+            for following in islice(todo, 1):
+                waiting.append((following, pool.submit(_prepare, following, protocol)))
+            yield path, prepared
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare(path: str, protocol: Protocol) -> Prepared:
+    cv2 = load_cv2()
+    try:
+        return cut_views(read_image(path), protocol)
+    except ImageError as error:
+        return error if error.where else ImageError(error.message, where=path, hint=error.hint)
+    except (cv2.error, MemoryError) as error:
+        return ImageError(f"cannot be resized: {error}", where=path)
+
+
+@contextmanager
+def _one_cv2_thread() -> Iterator[None]:
+    """Let each of our threads resize on its own; cv2's thread pool would fight the engine's for the cores."""
+    cv2 = load_cv2()
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

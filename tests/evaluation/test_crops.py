@@ -1,0 +1,192 @@
+"""The crop protocols against a plain form of the original loop: normalised first, in float64, one view at a time."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffezoo.errors import ImageError, UsageError
+from caffezoo.evaluation.crops import MAX_RESIZED_PIXELS, cut_views, resized_sides
+from caffezoo.evaluation.protocol import SCALES_144, Protocol
+
+MEAN, STD = np.array([103.52, 116.28, 123.675]), np.array([57.375, 57.12, 58.395])
+TOLERANCE = 1e-3 * 255 / 57.0
+
+
+def picture(height, width, seed=0):
+    """A smooth picture with noise on top: resizing errors show in both."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 100 * np.sin(x / (7 + 3 * c) + c) * np.cos(y / (11 - 2 * c)) for c in range(3)]
+    return np.clip(np.stack(waves, -1) + rng.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def plain_views(image, base, crop, crops, squash=False):
+    """All views, normalised float64, one after another; nothing is shared and nothing is weighted."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    if squash:
+        first = cv2.resize(image, (base, base))
+    else:
+        first = cv2.resize(image, (int(width * base / short), int(height * base / short)))
+    normal = (first.astype(np.float64) - MEAN) / STD
+
+    def centre(img):
+        y, x = math.floor((img.shape[0] - crop) / 2), math.floor((img.shape[1] - crop) / 2)
+        return img[y : y + crop, x : x + crop]
+
+    def six(img):
+        h, w = img.shape[:2]
+        yield img[0:crop, 0:crop]
+        yield img[h - crop : h, w - crop : w]
+        yield img[0:crop, w - crop : w]
+        yield img[h - crop : h, 0:crop]
+        yield centre(img)
+        yield cv2.resize(np.ascontiguousarray(img), (crop, crop))
+
+    if crops == 1:
+        return [centre(normal)]
+    if crops == 12:
+        square = cv2.resize(normal, (base, base))
+        return [*six(square), *six(square[:, ::-1])]
+    found = []
+    for size in SCALES_144[crop]:
+        h, w = normal.shape[:2]
+        scaled = cv2.resize(normal, (int(w * size / min(h, w)), int(h * size / min(h, w))))
+        dy, dx = int((scaled.shape[0] - size) / 2), int((scaled.shape[1] - size) / 2)
+        for j in range(3):
+            window = scaled[dy * j : dy * j + size, dx * j : dx * j + size]
+            assert window.shape[:2] == (size, size)
+            found += [*six(window), *six(window[:, ::-1])]
+    return found
+
+
+def check(image, protocol):
+    """Every plain view must be one of ours, and ours must carry as much weight as the plain ones that match them."""
+    views = cut_views(image, protocol)
+    plain = plain_views(image, protocol.base_size, protocol.crop_size, protocol.crops, protocol.resize == "squash")
+    assert len(plain) == protocol.crops
+    ours = [((v.pixels.astype(np.float64) - MEAN) / STD).ravel() for v in views]
+    probes = np.random.default_rng(0).integers(0, ours[0].size, 400)  # enough to find the view; then all is compared
+    ours_probed = np.stack([view[probes] for view in ours])
+    weights = np.array([v.weight for v in views])
+    assert weights.sum() == pytest.approx(1)
+    assert all(v.pixels.dtype == protocol.input_dtype for v in views)
+    taken = np.zeros(len(views))
+    for view in plain:
+        distance = np.abs(ours_probed - view.ravel()[probes]).max(axis=1)
+        distance[taken + 0.5 / protocol.crops > weights] = np.inf  # a view that is used up
+        best = int(distance.argmin())
+        assert np.abs(ours[best] - view.ravel()).max() < TOLERANCE
+        taken[best] += 1 / protocol.crops
+    np.testing.assert_allclose(taken, weights, atol=1e-9)
+    return views
+
+
+sides = st.integers(1, 90)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sides, sides, st.integers(1, 40), st.integers(0, 23), st.sampled_from([1, 12]), st.booleans(), st.integers(0, 9))
+def test_1_and_12_crops_match_the_plain_loop(height, width, crop, margin, crops, squash, seed):
+    protocol = Protocol(crop + margin, crop, crops, resize="squash" if squash else "short")
+    check(picture(height, width, seed), protocol)
+
+
+@pytest.mark.parametrize("crop", SCALES_144)
+@pytest.mark.parametrize("sides", [(300, 401), (333, 250), (256, 256), (256, 257)])
+def test_144_crops_match_the_plain_loop(crop, sides):
+    check(picture(*sides), Protocol(max(256, crop), crop, 144))
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_144_crops_match_the_plain_loop_for_any_sides(height, width):
+    if max(height, width) <= 8 * min(height, width):
+        check(picture(height, width), Protocol(256, 224, 144))
+
+
+@pytest.mark.parametrize(
+    ("sides", "protocol", "distinct"),
+    [
+        ((300, 400), Protocol(256, 224, 1), 1),
+        ((300, 400), Protocol(256, 224, 12), 12),
+        ((300, 400), Protocol(320, 320, 12), 2),
+        ((300, 400), Protocol(225, 224, 12), 10),  # int(1 / 2) = 0: the centre is a corner
+        ((300, 400), Protocol(256, 224, 144), 144),
+        ((300, 300), Protocol(256, 224, 144), 48),
+    ],
+)
+def test_equal_views_are_cut_once(sides, protocol, distinct):
+    assert len(check(picture(*sides), protocol)) == distinct
+
+
+def test_the_centre_of_the_mirror_is_not_the_mirrored_centre_where_the_margin_is_odd():
+    image = picture(50, 50)
+    views = cut_views(image, Protocol(50, 45, 12))
+    starts = [x for x in range(6) for v in views if np.array_equal(v.pixels[:, ::-1], image[2:47, x : x + 45])]
+    assert starts == [3]  # 2 in the mirror image
+
+
+def test_the_centre_crop_is_exact_to_the_pixel():
+    image = picture(375, 500)
+    (view,) = cut_views(image, Protocol(256, 224))
+    assert np.array_equal(view.pixels, cv2.resize(image, (341, 256))[16:240, 58:282])
+    (view,) = cut_views(image, Protocol(256, 224, resize="squash"))
+    assert np.array_equal(view.pixels, cv2.resize(image, (256, 256))[16:240, 16:240])
+
+
+@given(st.integers(1, 20000), st.integers(1, 20000), st.integers(1, 500))
+def test_resized_sides_are_the_truncated_quotients(height, width, base):
+    short = min(height, width)
+    assert resized_sides(height, width, base) == (int(height * base / short), int(width * base / short))
+    assert min(resized_sides(height, width, base)) == base
+
+
+def test_a_wide_image_works_and_a_line_is_refused():
+    wide = picture(500, 20000)
+    assert cut_views(wide, Protocol(256, 224))[0].pixels.shape == (224, 224, 3)
+    line = np.zeros((1, 20000, 3), np.uint8)
+    with pytest.raises(ImageError, match=rf"20000 x 1 px would become 5120000 x 256, above {MAX_RESIZED_PIXELS}"):
+        cut_views(line, Protocol(256, 224))
+    assert cut_views(line, Protocol(256, 224, resize="squash"))[0].pixels.shape == (224, 224, 3)
+
+
+def test_one_pixel_becomes_a_flat_crop():
+    image = np.array([[[1, 2, 3]]], np.uint8)
+    for crops in (1, 12, 144):
+        for view in cut_views(image, Protocol(256, 224, crops)):
+            assert (view.pixels == [1, 2, 3]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base_size": 200, "crop_size": 224}, "crop size 224 does not fit into base size 200; give --base-size 224"),
+        ({"base_size": 0, "crop_size": 0}, "base size 0 is not in 1..4096 px"),
+        ({"base_size": 10**9, "crop_size": 224}, "base size 1000000000 is not in"),
+        ({"base_size": 256, "crop_size": 224, "crops": 10}, "10 crops are no protocol; choose 1, 12 or 144"),
+        (
+            {"base_size": 256, "crop_size": 227, "crops": 144},
+            "for crop size 227; they are for crop sizes 224, 235, 299, 320",
+        ),
+        ({"base_size": 256, "crop_size": 224, "resize": "long"}, "resize mode 'long' is unknown"),
+        ({"base_size": 256, "crop_size": 224, "std": (1.0, 0.0, 1.0)}, "std .* not above 0"),
+        ({"base_size": 256, "crop_size": 224, "mean": (1.0, math.nan, 1.0)}, "mean .* not three finite numbers"),
+        ({"base_size": 256, "crop_size": 224, "mean": (1.0,)}, "mean .* not three finite numbers"),
+        ({"base_size": 256, "crop_size": 224, "channel_order": "GBR"}, "channel order 'GBR'"),
+        ({"base_size": 256, "crop_size": 224, "resizer": "pil"}, "resizer 'pil'"),
+    ],
+)
+def test_impossible_protocols_are_usage_errors(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        Protocol(**arguments)
+
+
+def test_the_transform_follows_the_channel_order():
+    assert Protocol(8, 8, mean=(1, 2, 3), std=(4, 5, 6)).transform.mean == (1, 2, 3)
+    rgb = Protocol(8, 8, mean=(1, 2, 3), std=(4, 5, 6), channel_order="RGB").transform
+    assert (rgb.mean, rgb.std) == ((3, 2, 1), (6, 5, 4))
