@@ -31,6 +31,9 @@ def to_plain(network: Network) -> Network:
             plain.layer.append(node.layer.proto)
         else:
             plain.layer.extend(form.layers)
+            own = weights.get(node.name, ())
+            if own and form.moved:
+                weights.update({layer: [own[i] for i in indices] for layer, indices in form.moved.items()})
             if node.name not in {layer.name for layer in form.layers}:
                 weights.pop(node.name, None)
             weights.update(form.blobs)

@@ -1,0 +1,160 @@
+"""``caffezoo check``: does every network of the index hold together?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from caffezoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from caffezoo.net.graph import Network
+    from caffezoo.zoo.entry import NetworkEntry
+
+# What protobuf adds to the blobs of a caffemodel: names, tags and, in files from training, filler settings. Published
+# files add 1.5 to 116 kB; torch and HDF5 files add more names per tensor and may lack BatchNorm's factor blobs.
+CAFFEMODEL_OVERHEAD_BYTES = 200_000
+FOREIGN_TOLERANCE = 0.15
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One network's check: figures at the small preset, and every fault found."""
+
+    network: str
+    parameters: int
+    gmacs: float
+    operators: int
+    plain_layers: int
+    sizes: str
+    faults: tuple[str, ...]
+
+
+def check(
+    net: Annotated[str, typer.Argument(metavar="NET|PATTERN|all", help="A network, a pattern, or `all`.")] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of the table.")] = False,
+    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
+) -> None:
+    """Check networks: shapes at both presets, parameters against every known weight file, ONNX, plain-BVLC form.
+
+    Exits with 1 if any network has a fault.
+
+    Examples:
+
+    `caffezoo check dpn-92`
+
+    `caffezoo check 'se-*'`
+
+    `caffezoo check all`
+    """
+    from caffezoo.cli.progress import track
+    from caffezoo.zoo.index import load_index
+
+    zoo = load_index(index)
+    entries = zoo.list("*") if net == "all" else zoo.list(net) if any(c in net for c in "*?[") else [zoo.network(net)]
+    results = [check_entry(entry) for entry in track(entries, "checking", key=lambda e: e.name)]
+    if as_json:
+        print(json.dumps([asdict(r) for r in results]))
+    else:
+        _print(results)
+    if any(r.faults for r in results):
+        raise typer.Exit(1)
+
+
+def check_entry(entry: NetworkEntry) -> Checked:
+    """Check one network of the index."""
+    from caffezoo.net.cost import network_cost
+    from caffezoo.net.graph import Network
+
+    faults: list[str] = []
+    parameters, gmacs, operators, plain_layers, sizes = 0, 0.0, 0, 0, []
+    try:
+        declared = Network.load(entry.prototxt_path).reshaped(batch=1)
+        small = declared.resized(entry.preprocessing.small.crop_size)
+        cost = network_cost(small)
+        parameters, gmacs = cost.parameters, cost.macs / 1e9
+        for name in ("small", "large"):
+            preset = getattr(entry.preprocessing, name)
+            if preset is not None:
+                classes = _classes(declared.resized(preset.crop_size))
+                sizes.append(str(preset.crop_size))
+                if classes != entry.labels.classes:
+                    faults.append(f"{classes} outputs at {preset.crop_size} px, the index says {entry.labels.classes}")
+        faults += _weight_sizes(entry, cost.blob_elements)
+        operators = _onnx_operators(small)
+        plain_layers = _plain_layers(small)
+    except ZooError as error:
+        faults.append(str(error))
+    return Checked(entry.name, parameters, gmacs, operators, plain_layers, "/".join(sizes), tuple(faults))
+
+
+def _classes(network: Network) -> int:
+    """Return the values an image's scores have; the last output is the classifier's."""
+    shape = network.shape(network.outputs[-1])
+    return int(np.prod(shape[1:]))
+
+
+def _weight_sizes(entry: NetworkEntry, blob_elements: int) -> list[str]:
+    """Hold the bytes of every known weight file against the blobs that the prototxt wants."""
+    wanted = 4 * blob_elements
+    faults = []
+    for i, weights in enumerate(entry.weights):
+        if weights.bytes is None or weights.layout is not None:
+            continue
+        over = weights.bytes - wanted
+        if weights.format == "caffemodel":
+            good = 0 <= over <= CAFFEMODEL_OVERHEAD_BYTES
+        else:
+            good = abs(over) <= FOREIGN_TOLERANCE * wanted
+        if not good:
+            faults.append(f"weights[{i}] {weights.file}: {weights.bytes:,} bytes, the blobs alone take {wanted:,}")
+    return faults
+
+
+def _onnx_operators(network: Network) -> int:
+    from caffezoo.net.onnx_graph import to_onnx
+
+    return len(to_onnx(_with_ones(network)).graph.node)
+
+
+def _plain_layers(network: Network) -> int:
+    """Return the layers of the plain-BVLC form; its outputs must have the shapes of the network's."""
+    from caffezoo.net.plain import to_plain
+
+    plain = to_plain(network)
+    for name in network.outputs:
+        if plain.shape(name) != network.shape(name):
+            raise ZooError(f"plain-BVLC form: '{name}' is {plain.shape(name)}, not {network.shape(name)}")
+    return len(plain.nodes)
+
+
+def _with_ones(network: Network) -> Network:
+    """Return the network with blobs of ones that take no memory."""
+    one = np.ones((), np.float32)
+    return network.with_weights({n.name: [np.broadcast_to(one, s) for s in n.blob_shapes] for n in network.nodes})
+
+
+def _print(results: list[Checked]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, right in (("network", 0), ("parameters", 1), ("GMACs", 1), ("ONNX ops", 1), ("BVLC layers", 1),
+                         ("sizes px", 0), ("result", 0)):  # fmt: skip
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "result")
+    for r in results:
+        verdict = "[red]" + "; ".join(r.faults).replace("[", r"\[") + "[/red]" if r.faults else "good"
+        table.add_row(
+            r.network, f"{r.parameters:,}", f"{r.gmacs:.3f}", str(r.operators), str(r.plain_layers), r.sizes, verdict
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+    bad = sum(1 for r in results if r.faults)
+    print(f"{len(results) - bad} of {len(results)} networks hold together" + (f", {bad} do not" if bad else ""))
