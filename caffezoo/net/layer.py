@@ -45,10 +45,13 @@ class PlainForm:
         In order; blob names that start with the layer's name are free for inner blobs.
     blobs : mapping of str to sequence of ndarray
         Constant blobs of added layers, by layer name. The original layer's blobs go to the layer of its name.
+    moved : mapping of str to sequence of int
+        Where the original's blobs are shared out: their indices by layer name, in the order of that layer's blobs.
     """
 
     layers: list[pb.LayerParameter]
     blobs: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
+    moved: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
