@@ -1,0 +1,1 @@
+"""The layer classes, one module a family; importing a module registers its types."""

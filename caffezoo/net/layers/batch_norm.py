@@ -1,0 +1,104 @@
+"""BatchNorm, BVLC's three blobs and NVCaffe's five."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.layer import Affine, Folded, Layer, PlainForm, Shape, register
+from caffezoo.net.layers.affine import scale_layer
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+
+@register("BatchNorm")
+class BatchNorm(Layer):
+    """``(x - mean / f) / sqrt(variance / f + eps)`` per channel (axis 1), with 1 / f taken as 0 where f is 0.
+
+    Blobs: mean [C], variance [C], factor f [1]; with NVCaffe's ``scale_bias`` also gamma [C] and beta [C], applied
+    after. Without global statistics (phase TRAIN, or ``use_global_stats: false``) mean and biased variance are the
+    batch's own.
+    """
+
+    param_name = "batch_norm_param"
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if not bottoms[0]:
+            self.fail("takes a blob with at least one axis")
+        channels: Shape = (self._channels(bottoms[0]),)
+        return [channels, channels, (1,)] + [channels] * (2 if self.param.scale_bias else 0)
+
+    def parameter_count(self, bottoms: Sequence[Shape]) -> int:
+        """Return the values of mean and variance (and gamma and beta); the factor is bookkeeping."""
+        return super().parameter_count(bottoms) - 1
+
+    @property
+    def uses_global_stats(self) -> bool:
+        """Whether the learned mean and variance are in force; by default in phase TEST."""
+        if self.param.HasField("use_global_stats"):
+            return bool(self.param.use_global_stats)
+        return not (self.proto.HasField("phase") and self.proto.phase == pb.TRAIN)
+
+    @staticmethod
+    def _channels(bottom: Shape) -> int:
+        return bottom[1] if len(bottom) > 1 else 1
+
+    def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
+        return self._map(blobs) if self.uses_global_stats else None
+
+    def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
+        if not self.uses_global_stats:
+            return None
+        own = self._map(blobs)
+        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b)
+
+    def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
+        if not self.uses_global_stats:
+            return None
+        own = self._map(blobs)
+        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b)
+
+    def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
+        mean, variance, factor = (np.asarray(b, np.float64).reshape(-1) for b in blobs[:3])
+        inverse = 0.0 if factor[0] == 0 else 1.0 / factor[0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = 1.0 / np.sqrt(variance * inverse + self.param.eps)
+        if self.param.scale_bias:
+            scale = scale * np.asarray(blobs[3], np.float64).reshape(-1)
+        shift = -mean * inverse * scale
+        if self.param.scale_bias:
+            shift = shift + np.asarray(blobs[4], np.float64).reshape(-1)
+        return Affine(scale, shift)
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        shape, x = scope.bottom_shapes[0], scope.bottoms[0]
+        line = (1, self._channels(shape), *(1 for _ in shape[2:])) if len(shape) > 1 else (1,)
+        if self.uses_global_stats:
+            own = self._map(scope.blobs)
+            scale, shift = own.a.reshape(line), own.b.reshape(line)
+            return [scope.op("Add", scope.op("Mul", x, scope.const(scale)), scope.const(shift))]
+        over = [i for i in range(len(shape)) if i != 1]
+        x = scope.op("Sub", x, scope.op("ReduceMean", x, axes=over, keepdims=1))
+        variance = scope.op("ReduceMean", scope.op("Mul", x, x), axes=over, keepdims=1)
+        x = scope.op("Div", x, scope.op("Sqrt", scope.op("Add", variance, scope.const(self.param.eps))))
+        if self.param.scale_bias:
+            gamma, beta = (scope.const(b.reshape(line)) for b in scope.blobs[3:])
+            x = scope.op("Add", scope.op("Mul", x, gamma), beta)
+        return [x]
+
+    def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
+        if not self.param.scale_bias:
+            return None
+        norm = pb.LayerParameter()
+        norm.CopyFrom(self.proto)
+        for extra in ("scale_bias", "scale_filler", "bias_filler"):
+            norm.batch_norm_param.ClearField(extra)
+        del norm.param[3:]
+        top = self.proto.top[0]
+        scale = pb.LayerParameter(name=f"{self.name}/scale", type="Scale", bottom=[top], top=[top])
+        scale.scale_param.bias_term = True
+        return PlainForm([norm, scale], moved={norm.name: (0, 1, 2), scale.name: (3, 4)})

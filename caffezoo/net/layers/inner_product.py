@@ -1,0 +1,85 @@
+"""InnerProduct: Caffe's fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.layer import Affine, Folded, Layer, Shape, register
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+
+@register("InnerProduct")
+class InnerProduct(Layer):
+    """``y = x W^T + b`` over the axes from ``axis`` on, flattened to K values; top [bottom axes before, N].
+
+    Blobs: weight [N, K] ([K, N] with ``transpose``), bias [N] unless ``bias_term: false``.
+    """
+
+    param_name = "inner_product_param"
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if self.param.num_output == 0:
+            self.fail("num_output must be positive")
+        return [(*bottoms[0][: self._start(bottoms[0])], int(self.param.num_output))]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        n, k = int(self.param.num_output), math.prod(bottoms[0][self._start(bottoms[0]) :])
+        weight = (k, n) if self.param.transpose else (n, k)
+        return [weight, (n,)] if self.param.bias_term else [weight]
+
+    def _start(self, bottom: Shape) -> int:
+        return self.axis(self.param.axis, len(bottom))
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Return rows x K x N; the bias is not counted."""
+        return math.prod(bottoms[0]) * int(self.param.num_output)
+
+    def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
+        if self.param.axis != 1 or map_.a.size != self.param.num_output:
+            return None
+        weight, bias = self._float64(blobs)
+        return self._folded(weight * map_.a[:, None], map_.a * bias + map_.b)
+
+    def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
+        weight, bias = self._float64(blobs)
+        if self.param.axis != 1 or weight.shape[1] % map_.a.size:
+            return None
+        area = weight.shape[1] // map_.a.size
+        bias = bias + weight @ np.repeat(map_.b, area)
+        return self._folded(weight * np.repeat(map_.a, area), bias)
+
+    def _float64(self, blobs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight [N, K] and bias [N]."""
+        weight = np.asarray(blobs[0], np.float64)
+        weight = weight.T if self.param.transpose else weight
+        return weight, np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros(len(weight))
+
+    def _folded(self, weight: np.ndarray, bias: np.ndarray) -> Folded:
+        proto = pb.LayerParameter()
+        proto.CopyFrom(self.proto)
+        proto.inner_product_param.ClearField("bias_term")
+        weight = weight.T if self.param.transpose else weight
+        return Folded(proto, (np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)))
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        shape, x = scope.bottom_shapes[0], scope.bottoms[0]
+        start = self._start(shape)
+        if start == 0:
+            raise scope.refuse("an inner product over the batch axis has no form with a free batch")
+        if start == 1:
+            if len(shape) > 2:
+                x = scope.op("Flatten", x, axis=1)
+            blobs = [scope.blob(i) for i in range(len(scope.blobs))]
+            return [scope.op("Gemm", x, *blobs, transB=0 if self.param.transpose else 1)]
+        if start < len(shape) - 1:
+            x = scope.reshape(x, [0, *shape[1:start], math.prod(shape[start:])])
+        weight = scope.blobs[0] if self.param.transpose else scope.blobs[0].T
+        y = scope.op("MatMul", x, scope.const(np.ascontiguousarray(weight)))
+        return [scope.op("Add", y, scope.blob(1)) if self.param.bias_term else y]

@@ -1,0 +1,146 @@
+"""Input and the data layers, whose tops are the network's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from caffezoo.net.layer import Layer, Shape, register
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+_RESIZE_HINT = "give transform_param { crop_size }, or an Input layer with a shape"
+
+
+class InputLayer(Layer):
+    """A layer without bottoms; the driver makes its tops the model's inputs."""
+
+    bottom_count = (0, 0)
+    is_input = True
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        return list(self.proto.top)
+
+    def _one_per_top(self, shapes: Sequence[Sequence[int]], setting: str) -> list[Shape]:
+        tops = len(self.proto.top)
+        if len(shapes) not in (1, tops):
+            self.fail(f"takes one {setting}, or one a top: {tops} tops, {len(shapes)} {setting}")
+        checked = [tuple(int(d) for d in shape) for shape in shapes]
+        for shape in checked:
+            if any(d < 1 for d in shape):
+                self.fail(f"shape {shape} has an axis below 1")
+        return checked * tops if len(checked) == 1 else checked
+
+
+@register("Input")
+class Input(InputLayer):
+    """Tops of given shapes: one ``shape`` for all of them, or one each."""
+
+    param_name = "input_param"
+    top_count = (1, None)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if not self.param.shape:
+            self.fail("has no shape", hint="give input_param { shape { dim: ... } }")
+        return self._one_per_top([s.dim for s in self.param.shape], "shape")
+
+
+@register("DummyData")
+class DummyData(InputLayer):
+    """Tops of given shapes, as ``shape`` or as num, channels, height and width."""
+
+    param_name = "dummy_data_param"
+    top_count = (1, None)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        legacy = [list(getattr(self.param, name)) for name in ("num", "channels", "height", "width")]
+        if self.param.shape and any(legacy):
+            self.fail("shape and num, channels, height, width exclude each other")
+        if self.param.shape:
+            return self._one_per_top([s.dim for s in self.param.shape], "shape")
+        if not legacy[0]:
+            self.fail("has no shape", hint="give dummy_data_param { shape { dim: ... } }")
+        if any(len(values) not in (1, len(self.proto.top)) for values in legacy):
+            self.fail("num, channels, height and width must each be given once, or once a top")
+        count = max(len(values) for values in legacy)
+        columns = [values * count if len(values) == 1 else values for values in legacy]
+        return self._one_per_top(list(zip(*columns, strict=True)), "num")
+
+
+class ImageInput(InputLayer):
+    """Images of ``crop_size`` with three channels (one where told so), and their labels as a second top."""
+
+    top_count = (1, 2)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        batch, (height, width) = int(self.param.batch_size), self._image_size()
+        if batch < 1:
+            self.fail("batch_size must be positive")
+        return [(batch, self._channels(), height, width), (batch,)][: len(self.proto.top)]
+
+    def _image_size(self) -> tuple[int, int]:
+        crop = int(self.proto.transform_param.crop_size)
+        if not crop:
+            self.fail("the prototxt does not say how large its images are", hint=_RESIZE_HINT)
+        return crop, crop
+
+    def _channels(self) -> int:
+        return 1 if self.proto.transform_param.force_gray else 3
+
+
+@register("Data")
+class Data(ImageInput):
+    """Images and labels of a LevelDB or LMDB, at the shape that the cropping transform gives."""
+
+    param_name = "data_param"
+
+
+@register("WindowData")
+class WindowData(ImageInput):
+    """Windows of images and their labels (R-CNN), at the crop size."""
+
+    param_name = "window_data_param"
+    top_count = (2, 2)
+
+
+@register("ImageData")
+class ImageData(ImageInput):
+    """Images of a list and their labels, at the crop size or at new_height x new_width."""
+
+    param_name = "image_data_param"
+    top_count = (2, 2)
+
+    def _image_size(self) -> tuple[int, int]:
+        height, width = int(self.param.new_height), int(self.param.new_width)
+        if (height == 0) != (width == 0):
+            self.fail("takes both new_height and new_width")
+        return (height, width) if height and not self.proto.transform_param.crop_size else super()._image_size()
+
+    def _channels(self) -> int:
+        return 3 if self.param.is_color else 1
+
+
+@register("MemoryData")
+class MemoryData(InputLayer):
+    """Images and labels that a program hands over, of the given shape."""
+
+    param_name = "memory_data_param"
+    top_count = (2, 2)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        shape = (self.param.batch_size, self.param.channels, self.param.height, self.param.width)
+        if min(shape) < 1:
+            self.fail("batch_size, channels, height and width must be given and positive")
+        return [shape, (shape[0],)]
+
+
+@register("HDF5Data")
+class HDF5Data(InputLayer):
+    """Data sets of HDF5 files: their shapes stand in the files, so the prototxt alone does not give them."""
+
+    param_name = "hdf5_data_param"
+    top_count = (1, None)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self.fail("the prototxt does not say what shapes its HDF5 files hold", hint="replace it by an Input layer")

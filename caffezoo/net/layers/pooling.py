@@ -1,0 +1,173 @@
+"""Pooling over two spatial axes, with Caffe's rounding, clipping and divisor rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.layer import Layer, PlainForm, Shape, register
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+@dataclass(frozen=True)
+class PoolAxis:
+    """Pooling along one axis, in pixels; ``output`` is the number of windows."""
+
+    size: int
+    kernel: int
+    stride: int
+    pad: int
+    output: int
+
+    @property
+    def end_pad(self) -> int:
+        """Pixels that the last window reaches beyond the image."""
+        return max(0, (self.output - 1) * self.stride + self.kernel - self.size - self.pad)
+
+    @property
+    def overhangs(self) -> bool:
+        """Whether a window reaches beyond the padded image, where Caffe stops counting."""
+        return self.end_pad > self.pad
+
+    @property
+    def divisors(self) -> np.ndarray:
+        """Positions that Caffe counts in each window: those before ``size + pad``, the left padding among them."""
+        start = np.arange(self.output) * self.stride - self.pad
+        return np.minimum(start + self.kernel, self.size + self.pad) - start
+
+
+@register("Pooling")
+class Pooling(Layer):
+    """Maximum or average of windows: ``round((H + 2 p - k) / s) + 1`` of them, rounded up unless told otherwise.
+
+    With padding, a last window that would start beyond ``H + p`` is dropped. An average divides by the positions before
+    ``H + p``, so padding counts and what hangs over the padded image does not. Rounding down is spelled
+    ``round_mode: FLOOR`` by BVLC and ``ceil_mode: false`` by forks. A second top of MAX holds h * W + w of the maximum.
+    """
+
+    param_name = "pooling_param"
+    top_count = (1, 2)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[0]) != 4:
+            self.fail(f"takes a blob with 4 axes, has {bottoms[0]}")
+        if len(self.proto.top) == 2 and self.param.pool != pb.PoolingParameter.MAX:
+            self.fail("a second top is for MAX pooling only")
+        rows, columns = self.axes(bottoms[0])
+        return [(*bottoms[0][:2], rows.output, columns.output)] * len(self.proto.top)
+
+    def axes(self, bottom: Shape) -> tuple[PoolAxis, PoolAxis]:
+        """Return the windows along height and width.
+
+        Raises
+        ------
+        ShapeError
+            If a setting is missing, given twice, or leaves no window.
+        """
+        param = self.param
+        if param.global_pooling:
+            if any(param.HasField(f"kernel_{end}") for end in ("size", "h", "w")):
+                self.fail("global_pooling takes no kernel size")
+            kernel = (bottom[2], bottom[3])
+        else:
+            pair = param.HasField("kernel_h") and param.HasField("kernel_w")
+            if param.HasField("kernel_size") == pair:
+                self.fail("takes kernel_size or both kernel_h and kernel_w")
+            kernel = self._pair("kernel", "kernel_size")
+        for stem in ("pad", "stride"):
+            count = param.HasField(f"{stem}_h") + param.HasField(f"{stem}_w")
+            if count == 1 or (count == 2 and param.HasField(stem)):
+                self.fail(f"takes {stem} or both {stem}_h and {stem}_w")
+        pad, stride = self._pair("pad", "pad"), self._pair("stride", "stride")
+        if min(kernel) < 1 or min(stride) < 1:
+            self.fail("kernel size and stride must be positive")
+        if param.global_pooling and (pad != (0, 0) or stride != (1, 1)):
+            self.fail("global_pooling takes pad 0 and stride 1 only")
+        if pad != (0, 0):
+            if param.pool == pb.PoolingParameter.STOCHASTIC:
+                self.fail("padding is for MAX and AVE pooling only")
+            if pad[0] >= kernel[0] or pad[1] >= kernel[1]:
+                self.fail(f"pad {pad[0]}x{pad[1]} must be smaller than the kernel {kernel[0]}x{kernel[1]}")
+        rows, columns = (
+            self._axis(size, k, s, p, pad != (0, 0))
+            for size, k, s, p in zip(bottom[2:], kernel, stride, pad, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def rounds_down(self) -> bool:
+        """Whether a window that fits only in part is left out."""
+        return self.param.round_mode == pb.PoolingParameter.FLOOR or not self.param.ceil_mode
+
+    def _pair(self, stem: str, single: str) -> tuple[int, int]:
+        if self.param.HasField(f"{stem}_h"):
+            return int(getattr(self.param, f"{stem}_h")), int(getattr(self.param, f"{stem}_w"))
+        value = int(getattr(self.param, single))
+        return value, value
+
+    def _axis(self, size: int, kernel: int, stride: int, pad: int, clip: bool) -> PoolAxis:
+        span = size + 2 * pad - kernel
+        output = (span // stride if self.rounds_down else -(-span // stride)) + 1
+        if clip and (output - 1) * stride >= size + pad:
+            output -= 1
+        if output < 1:
+            self.fail(f"a window of {kernel} px does not fit {size} px padded by {pad}")
+        return PoolAxis(size, kernel, stride, pad, output)
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        axes = self.axes(scope.bottom_shapes[0])
+        if self.param.pool == pb.PoolingParameter.STOCHASTIC:
+            raise scope.refuse("STOCHASTIC pooling draws at random and has no ONNX form")
+        x, two_tops = scope.bottoms[0], len(scope.node.tops) == 2
+        average = self.param.pool == pb.PoolingParameter.AVE
+        if not two_tops and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
+            return [scope.op("GlobalAveragePool" if average else "GlobalMaxPool", x)]
+        pads = [a.pad for a in axes] + [a.end_pad for a in axes]
+        # A window wholly outside the image (ceil, no pad, stride > kernel) is beyond what runtimes pad by themselves.
+        if any(a.end_pad >= a.kernel for a in axes):
+            if two_tops:
+                raise scope.refuse("the arg maximum of a window outside the image has no ONNX form")
+            fill = scope.const(0.0 if average else LOWEST)
+            x = scope.op("Pad", x, scope.ints([0, 0, *pads[:2], 0, 0, *pads[2:]]), fill, mode="constant")
+            pads = [0, 0, 0, 0]
+        attributes: dict[str, Any] = {
+            "kernel_shape": [a.kernel for a in axes],
+            "strides": [a.stride for a in axes],
+            "pads": pads,
+        }
+        if average:
+            return [self._average(scope, x, axes, attributes)]
+        if not two_tops:
+            return [scope.op("MaxPool", x, **attributes)]
+        top, index = scope.ops("MaxPool", x, outputs=2, **attributes)
+        index = scope.op("Mod", index, scope.ints([math.prod(scope.bottom_shapes[0][2:])]))
+        return [top, scope.op("Cast", index, to=1)]
+
+    def _average(self, scope: LayerScope, x: str, axes: tuple[PoolAxis, PoolAxis], attributes: dict[str, Any]) -> str:
+        if not any(a.overhangs for a in axes):
+            return scope.op("AveragePool", x, count_include_pad=1, **attributes)
+        if all(a.pad == 0 and a.end_pad < a.kernel for a in axes):
+            return scope.op("AveragePool", x, count_include_pad=0, **attributes)
+        y = scope.op("AveragePool", x, count_include_pad=1, **attributes)
+        divisor = np.outer(axes[0].divisors, axes[1].divisors).astype(np.float64)
+        divisor[divisor == 0] = np.nan  # Caffe divides 0 by 0 there
+        return scope.op("Mul", y, scope.const(axes[0].kernel * axes[1].kernel / divisor))
+
+    def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
+        if not self.param.HasField("ceil_mode"):
+            return None
+        layer = pb.LayerParameter()
+        layer.CopyFrom(self.proto)
+        layer.pooling_param.ClearField("ceil_mode")
+        if self.rounds_down:
+            layer.pooling_param.round_mode = pb.PoolingParameter.FLOOR
+        return PlainForm([layer])

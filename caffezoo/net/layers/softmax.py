@@ -1,0 +1,26 @@
+"""Softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from caffezoo.net.layer import Layer, Shape, register
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+
+@register("Softmax")
+class Softmax(Layer):
+    """``exp(x - max) / sum(exp(x - max))`` along an axis (1)."""
+
+    param_name = "softmax_param"
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self.axis(self.param.axis, len(bottoms[0]))
+        return [bottoms[0]]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        axis = self.axis(self.param.axis, len(scope.bottom_shapes[0]))
+        return [scope.op("Softmax", scope.bottoms[0], axis=axis)]
