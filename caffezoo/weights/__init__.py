@@ -1,0 +1,1 @@
+"""Get weights: sources, fetch, verify, convert from other frameworks."""

@@ -1,0 +1,164 @@
+"""Take named members out of a wheel (.zip) or a source archive (.tar.gz) that nobody has to trust.
+
+Only regular files that were asked for by their exact name are read; links, encrypted and sparse members, names that
+leave the archive and members larger than wanted are refused. Nothing is ever written under a name that the archive
+chose.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from caffezoo.errors import SourceError
+
+CHUNK_BYTES = 1 << 18
+MAX_UNPACKED_BYTES = 4 << 30  # of a whole tar, headers and unwanted members too
+MAX_HEADER_BYTES = 8 << 20  # a zip's directory (about 80,000 members), a tar's extended header
+
+# What zipfile, tarfile and zlib are known to raise on files that are not well formed.
+MALFORMED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    NotImplementedError,
+    RuntimeError,
+    RecursionError,
+)
+
+
+class BoundedReads(io.RawIOBase):
+    """A readable, seekable file that refuses single reads above a size and positions above another.
+
+    The readers of zip and tar believe the sizes that headers claim; through this they cannot be made to read gigabytes.
+    """
+
+    def __init__(self, raw: IO[bytes], *, max_read_bytes: int, max_position_bytes: int | None = None) -> None:
+        self._raw = raw
+        self._max_read = max_read_bytes
+        self._max_position = max_position_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if self._max_position is not None and whence == io.SEEK_SET and offset > self._max_position:
+            raise ValueError(f"it unpacks to more than {self._max_position} bytes")
+        return self._raw.seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = self._max_read + 1 if size is None or size < 0 else size
+        data = self._raw.read(min(wanted, self._max_read + 1))
+        if len(data) > self._max_read:
+            raise ValueError(f"a header claims more than {self._max_read} bytes")
+        if self._max_position is not None and self._raw.tell() > self._max_position:
+            raise ValueError(f"it unpacks to more than {self._max_position} bytes")
+        return data
+
+
+def member_chunks(archive: Path, member: str, *, max_bytes: int) -> Iterator[bytes]:
+    """Yield one member's bytes.
+
+    Parameters
+    ----------
+    archive : Path
+        ``.whl``, ``.zip``, ``.tar.gz``, ``.tgz``: told apart by content, not by name.
+    member : str
+        Its exact path inside the archive.
+    max_bytes : int
+        A larger member is refused.
+
+    Raises
+    ------
+    SourceError
+        No such member, not a regular file, too large, or the archive is malformed.
+    """
+    parts = PurePosixPath(member).parts
+    if not parts or member.startswith("/") or ".." in parts or "\\" in member:
+        raise SourceError(f"'{member}' is not a path inside an archive", where=archive.name)
+    with _well_formed(archive), open(archive, "rb") as raw:
+        head = raw.read(4)
+        raw.seek(0)
+        if head == b"PK\x03\x04":
+            yield from _zip_member(raw, member, max_bytes)
+        elif head[:2] == b"\x1f\x8b":
+            yield from _tar_member(raw, member, max_bytes)
+        else:
+            raise ValueError("it is neither a zip nor a gzip file")
+
+
+def _zip_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
+    with zipfile.ZipFile(BoundedReads(raw, max_read_bytes=MAX_HEADER_BYTES)) as archive:
+        named = [i for i in archive.infolist() if i.filename == member]
+        if len(named) != 1:
+            raise ValueError(f"it holds {len(named) or 'no'} members named {member}")
+        info = named[0]
+        mode = info.external_attr >> 16
+        if info.is_dir() or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)) or info.flag_bits & 1:
+            raise ValueError(f"{member} is not a regular file")
+        if info.file_size > max_bytes:
+            raise ValueError(f"{member} has {info.file_size} bytes where at most {max_bytes} are wanted")
+        with archive.open(info) as content:
+            yield from _exactly(content, info.file_size, member)
+
+
+def _tar_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=raw) as plain:
+        reader = BoundedReads(
+            plain,  # type: ignore[arg-type]
+            max_read_bytes=MAX_HEADER_BYTES,
+            max_position_bytes=MAX_UNPACKED_BYTES,
+        )
+        with tarfile.TarFile(fileobj=reader, errorlevel=2) as archive:
+            while (info := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every header
+                if info.name != member:
+                    continue
+                if not info.isreg() or info.issparse():
+                    raise ValueError(f"{member} is not a regular file")
+                if info.size > max_bytes:
+                    raise ValueError(f"{member} has {info.size} bytes where at most {max_bytes} are wanted")
+                content = archive.extractfile(info)
+                if content is not None:
+                    yield from _exactly(content, info.size, member)
+                    return
+    raise ValueError(f"it holds no member named {member}")
+
+
+def _exactly(content: IO[bytes], size: int, member: str) -> Iterator[bytes]:
+    left = size
+    while left:
+        chunk = content.read(min(CHUNK_BYTES, left))
+        if not chunk:
+            raise ValueError(f"{member} ends {left} bytes early")
+        left -= len(chunk)
+        yield chunk
+    content.read(1)  # zipfile checks the CRC at the end
+
+
+@contextmanager
+def _well_formed(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except MALFORMED as error:
+        text = str(error) or type(error).__name__
+        raise SourceError(f"not a usable archive: {text}", where=archive.name) from error
