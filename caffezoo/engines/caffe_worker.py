@@ -5,8 +5,8 @@ length, that many bytes of JSON, and then the raw little-endian float32 arrays w
 ``{"name": ..., "shape": [...]}`` in order.
 
 Requests are ``load``, ``run`` and ``quit``; every reply has ``status``: ``ok``, ``error`` (a Python exception: the
-worker goes on) or ``abort`` (Caffe stopped on a CHECK, or crashed). Caffe ends its process when a CHECK fails, so the work is
-done in a fork of a process that has imported Caffe already: a failed CHECK costs a fork, not an import.
+worker goes on) or ``abort`` (Caffe stopped on a CHECK, or crashed). Caffe ends its process when a CHECK fails, so the
+work is done in a fork of a process that has imported Caffe already: a failed CHECK costs a fork, not an import.
 """
 
 # ruff: noqa: B905, E402, UP006, UP035

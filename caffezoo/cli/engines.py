@@ -1,0 +1,34 @@
+"""``caffezoo engines``: which runtimes there are, and which of them run here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+
+def engines(
+    caffe_python: Annotated[
+        str | None, typer.Option("--caffe-python", metavar="PYTHON", help="Python that has pycaffe (or CAFFE_PYTHON).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """List the engines with their versions, devices and precisions; the first is the default."""
+    from caffezoo.engines.registry import engine_infos
+
+    infos = engine_infos(caffe_python)
+    if as_json:
+        print(json.dumps([asdict(info) for info in infos], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("engine", "version", "device", "precisions", box=None, pad_edge=False)
+    for info in infos:
+        if info.available:
+            table.add_row(info.name, info.version, "\n".join(info.devices), ", ".join(info.precisions))
+        else:
+            table.add_row(info.name, "not here", info.problem, "")
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,61 @@
+"""ONNX Runtime on the CPU: the second opinion (extra ``onnxruntime``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caffezoo.engines.base import Engine, Installation
+from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
+
+
+class ONNXRuntimeEngine(Engine):
+    """See :class:`~caffezoo.engines.base.Engine`; the batch axis stays free, precision is float32 only."""
+
+    name = "onnxruntime"
+
+    @classmethod
+    def probe(cls) -> Installation:
+        return Installation(_runtime().__version__, ("CPU",), ("float32",))
+
+    def _open(self, precision: str, threads: int | None) -> None:
+        onnxruntime = _runtime()
+        if precision != "float32":
+            raise PrecisionError(f"its CPU kernels run float32, not {precision}", where="engine onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self._onnx().SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except RuntimeError as error:
+            raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
+        self.version = onnxruntime.__version__
+        self.device = "CPU"
+        self.precision = precision
+        self.threads = threads or 0
+
+    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+        if count != self.batch_size:
+            self._check_batch_axis()
+        try:
+            found = self._session.run(list(self.outputs), feed)
+        except RuntimeError as error:
+            raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
+        return {name: np.asarray(x, np.float32) for name, x in zip(self.outputs, found, strict=True)}
+
+    def _close(self) -> None:
+        self._session = None
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise EngineUnavailableError(
+            "ONNX Runtime is not installed", hint="pip install 'caffezoo[onnxruntime]'"
+        ) from None
+    return onnxruntime

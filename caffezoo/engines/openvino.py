@@ -1,0 +1,101 @@
+"""OpenVINO on the CPU: the default engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caffezoo.engines.base import Engine, Installation
+from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
+
+HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
+MATRIX_LAYERS = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution", "GroupConvolution"})
+
+
+class OpenVINOEngine(Engine):
+    """See :class:`~caffezoo.engines.base.Engine`.
+
+    The batch is fixed when the network is compiled (a free batch axis costs speed); a batch that is not full is filled
+    up. OpenVINO picks bfloat16 by itself where the CPU has AMX: the precision is always set here, and read back from
+    the compiled operators.
+    """
+
+    name = "openvino"
+
+    @classmethod
+    def probe(cls) -> Installation:
+        return _installation(*_start())
+
+    def _open(self, precision: str, threads: int | None) -> None:
+        core, version = _start()
+        installation = _installation(core, version)
+        self.version, (self.device,) = version, installation.devices
+        if precision not in installation.precisions:
+            raise PrecisionError(f"{self.device} has no {precision} arithmetic", where="engine openvino")
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "EXECUTION_MODE_HINT": "ACCURACY" if precision == "float32" else "PERFORMANCE",
+        }
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = core.read_model(self._onnx().SerializeToString())
+            model.reshape({name: list(shape) for name, shape in self.input_shapes.items()})
+            compiled = core.compile_model(model, "CPU", config)
+        except RuntimeError as error:
+            raise EngineError(_first_line(error), where="engine openvino") from None
+        found = compiled_precisions(compiled)
+        if found - {HINTS[precision]} and precision == "float32":
+            raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of float32", where="engine openvino")
+        if precision != "float32" and HINTS[precision] not in found:
+            raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
+        self.precision = precision
+        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self._request = compiled.create_infer_request()
+        self._ports = {name: compiled.output(name) for name in self.outputs}
+
+    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+        try:
+            self._request.infer(self._pad(feed, count), share_inputs=True)
+        except RuntimeError as error:
+            raise EngineError(_first_line(error), where="engine openvino") from None
+        tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
+        return {name: np.array(x if count == self.batch_size else x[:count], np.float32) for name, x in tops.items()}
+
+    def _close(self) -> None:
+        self._request = None
+        self._ports = {}
+
+
+def _start() -> tuple[Any, str]:
+    """Return an OpenVINO core and its version."""
+    try:
+        import openvino
+
+        return openvino.Core(), openvino.get_version().split("-")[0]
+    except (ImportError, RuntimeError) as error:
+        raise EngineUnavailableError(f"OpenVINO does not start: {error}", hint="pip install openvino") from None
+
+
+def _installation(core: Any, version: str) -> Installation:
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    device = f"CPU ({core.get_property('CPU', 'FULL_DEVICE_NAME').strip()})"
+    return Installation(version, (device,), tuple(p for p, name in CAPABILITIES.items() if name in able))
+
+
+def compiled_precisions(compiled: Any) -> set[str]:
+    """Return the precisions in which a compiled model's convolutions and products run: f32, f16, bf16 ..."""
+    found = set()
+    for op in compiled.get_runtime_model().get_ordered_ops():
+        info = op.get_rt_info()
+        if str(info["layerType"].astype(str)) in MATRIX_LAYERS:
+            found.add(str(info["runtimePrecision"].astype(str)).lower().replace("fp", "f"))
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]
