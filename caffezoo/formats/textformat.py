@@ -167,7 +167,7 @@ class TextParser:
 
     def _scalar_field(self, message: Message, name: str, field: _Field) -> None:
         if not self._symbol(":"):
-            self._fail(f"expected ':' after '{name}', found {self._found()}")
+            self._fail(f"expected ':' after '{name[:40]}', found {self._found()}")
         if not field.repeated:
             if message.HasField(name):
                 self._fail(f"field '{name}' is given twice")
@@ -224,7 +224,7 @@ class TextParser:
     def _one_message(self, message: Message, name: str, field: _Field, depth: int, start: int) -> None:
         opening = self._symbol("{<")
         if opening is None:
-            self._fail(f"expected '{{' after '{name}', found {self._found()}")
+            self._fail(f"expected '{{' after '{name[:40]}', found {self._found()}")
         if depth >= MAX_DEPTH:
             self._fail(f"messages nest more than {MAX_DEPTH} deep")
         if field.repeated:
@@ -260,7 +260,7 @@ class TextParser:
         if self._kinds[self._at] == "symbol" and self._values[self._at] in "{<[":
             self._skip_brackets(depth)
         elif not colon:
-            self._fail(f"expected ':' or '{{' after '{name}', found {self._found()}")
+            self._fail(f"expected ':' or '{{' after '{name[:40]}', found {self._found()}")
         else:
             self._symbol("-")
             if self._kinds[self._at] in ("symbol", "end"):

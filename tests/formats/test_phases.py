@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from caffezoo.errors import PrototxtError
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.phases import check_structure, filter_net
+from caffezoo.formats.prototxt import parse_prototxt
+
+RULES = """layer { name: "always" }
+layer { name: "train" include { phase: TRAIN } }
+layer { name: "test" include { phase: TEST } }
+layer { name: "not_train" exclude { phase: TRAIN } }
+layer { name: "level1" include { min_level: 1 max_level: 2 } }
+layer { name: "deploy" include { stage: "deploy" } }
+layer { name: "not_deploy" include { not_stage: "deploy" } }
+layer { name: "both_stages" include { stage: "deploy" stage: "val" } }
+layer { name: "either" include { phase: TRAIN } include { stage: "deploy" } }
+layer { name: "excluded" exclude { phase: TEST level_is_unknown: 1 stage: "deploy" } }
+"""
+
+
+def names(**state: object) -> set[str]:
+    return {layer.name for layer in filter_net(parse_prototxt(RULES), **state).net.layer}  # type: ignore[arg-type]
+
+
+def test_rules() -> None:
+    assert names() == {"always", "test", "not_train", "not_deploy", "excluded"}
+    assert names(phase=pb.TRAIN) == {"always", "train", "not_deploy", "either", "excluded"}
+    assert names(level=2) == names() | {"level1"}
+    assert names(level=3) == names()
+    deployed = {"always", "test", "not_train", "deploy", "either"}
+    assert names(stages=["deploy"]) == deployed
+    assert names(stages=["deploy", "val"]) == deployed | {"both_stages"}
+
+
+def test_stages_of_the_file_count_and_its_phase_does_not() -> None:
+    prototxt = parse_prototxt(RULES + 'state { phase: TRAIN level: 1 stage: "deploy" }', "n.prototxt")
+    filtered = filter_net(prototxt)
+    assert {layer.name for layer in filtered.net.layer} == names(stages=["deploy"])
+    assert filtered.net.state == pb.NetState(phase=pb.TEST, level=0, stage=["deploy"])
+    assert filtered.lines == (1, 3, 4, 6, 9)
+    assert filtered.path == "n.prototxt"
+    assert filtered.warnings == prototxt.warnings
+    assert len(prototxt.net.layer) == 10
+
+
+def test_include_and_exclude_together_are_an_error() -> None:
+    prototxt = parse_prototxt('layer { }\nlayer { name: "x" include { } exclude { phase: TRAIN } }', "n.prototxt")
+    with pytest.raises(PrototxtError, match="layer 'x' has both") as caught:
+        filter_net(prototxt)
+    assert caught.value.where == "n.prototxt:2"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ('layer { name: "a" top: "a" }\n\nlayer { name: "a" }', 3, "layer name 'a' is used twice, first on line 1"),
+        ('layer { name: "a" top: "conv1" }\nlayer { name: "b" bottom: "conv_1" }', 2, "did you mean conv1?"),
+        ('layer { name: "a" bottom: "x" }', 1, "layer 'a': bottom 'x' is made by no layer above it"),
+        ('layer { name: "a" bottom: "a" top: "a" }', 1, "made by no layer"),
+        (
+            'layer { name: "a" top: "x" }\nlayer { name: "b" top: "x" }',
+            2,
+            "layer 'b': top 'x' is already made by layer 'a'",
+        ),
+        (
+            'layer { name: "a" top: "x" top: "y" }\nlayer { name: "b" bottom: "x" bottom: "y" top: "y" }',
+            2,
+            "already made",
+        ),
+        ('layer { name: "a" top: "x" top: "x" }', 1, "already made"),
+    ],
+)
+def test_broken_structure_names_layer_and_line(text: str, line: int, message: str) -> None:
+    with pytest.raises(PrototxtError) as caught:
+        check_structure(parse_prototxt(text, "n.prototxt"))
+    assert caught.value.where == f"n.prototxt:{line}"
+    assert message in str(caught.value)
+
+
+def test_in_place_layers_and_repeated_bottoms_are_fine() -> None:
+    check_structure(
+        parse_prototxt(
+            'input: "x" input: "y" input_dim: [1, 1, 1, 1, 2, 2, 2, 2] '
+            'layer { name: "a" bottom: "x" top: "x" } layer { name: "b" bottom: "x" bottom: "x" top: "z" } '
+            'layer { name: "c" bottom: "y" bottom: "z" top: "y" top: "z" }'
+        )
+    )
