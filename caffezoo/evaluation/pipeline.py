@@ -132,7 +132,13 @@ def _finished(pending: deque[_Pending]) -> Iterator[ImageScores]:
 def _run(engine: Runner, batch: _Batch, output: str | None) -> None:
     """Run what the batch holds, credit the scores to their images and empty it."""
     count = len(batch.rows)
-    outputs = engine.run(batch.pixels[:count])
+    try:
+        outputs = engine.run(batch.pixels[:count])
+    except EngineError as error:
+        images = list(dict.fromkeys(image.path for image, _ in batch.rows))
+        others = f" and {len(images) - 1} more images of its batch" if len(images) > 1 else ""
+        error.where = f"{error.where or 'the engine'}, on {images[0]}{others}"
+        raise
     if output is None and len(outputs) == 1:
         (output,) = outputs
     if output is None or output not in outputs:

@@ -1,0 +1,182 @@
+"""A trained network that is ready to look at images: files, preprocessing and labels, then an engine that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caffezoo.errors import NetworkError, UsageError
+from caffezoo.evaluation.images import load_cv2
+from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.synsets import synsets
+
+if TYPE_CHECKING:
+    from caffezoo.engines.base import Engine
+    from caffezoo.zoo.entry import NetworkEntry
+
+Triple = tuple[float, float, float]
+DEFAULT_BASE_SIZE = 256  # px, for files of which no preprocessing is known
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is needed to classify with a network, before anything is loaded.
+
+    Attributes
+    ----------
+    name : str
+    prototxt, weights : Path
+    base_size, crop_size : int or None
+        Sizes in px that the network is published with; None: the prototxt's input, at base 256.
+    resize : {"short", "squash"}
+    mean, std : tuple of three floats
+        Blue, green, red, 0..255.
+    channel_order : {"BGR", "RGB"}
+    label_order : {"2012", "2015", "other"}
+    class_names : tuple of str or None
+        Names of the outputs where the order is ``other``.
+    """
+
+    name: str
+    prototxt: Path
+    weights: Path
+    mean: Triple
+    std: Triple
+    base_size: int | None = None
+    crop_size: int | None = None
+    resize: str = "short"
+    channel_order: str = "BGR"
+    label_order: str = "2012"
+    class_names: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_entry(cls, entry: NetworkEntry, weights: Path) -> Recipe:
+        """Take what the index says of a network."""
+        preset = entry.preset("small")
+        return cls(
+            name=entry.name,
+            prototxt=entry.prototxt_path,
+            weights=weights,
+            mean=preset.mean,
+            std=preset.std,
+            base_size=preset.base_size,
+            crop_size=preset.crop_size,
+            resize=preset.resize,
+            channel_order=entry.input.channel_order,
+            label_order=str(entry.labels.order),
+            class_names=entry.labels.names,
+        )
+
+    def class_name(self, index: int, classes: int) -> str:
+        """Return what output ``index`` of ``classes`` means; ``class 7`` where nobody says."""
+        if self.class_names is not None and len(self.class_names) == classes:
+            return self.class_names[index]
+        if self.label_order != "other" and classes == 1000:
+            return synsets(self.label_order)[index].names
+        return f"class {index}"
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """An engine that holds a network, with the protocol it was made for.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    protocol : Protocol
+    engine : Engine
+    output : str
+        The blob that holds the probabilities.
+    classes : int
+    """
+
+    recipe: Recipe
+    protocol: Protocol
+    engine: Engine
+    output: str
+    classes: int
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.engine.close()
+
+
+def open_classifier(
+    recipe: Recipe,
+    *,
+    base_size: int | None = None,
+    crop_size: int | None = None,
+    crops: int = 1,
+    engine: str = "openvino",
+    batch_size: int = 8,
+    **engine_options: Any,
+) -> Classifier:
+    """Load a network's files into an engine.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    base_size, crop_size : int, optional
+        Sizes in px instead of the published ones.
+    crops : {1, 12, 144}, optional
+    engine : str, optional
+    batch_size : int, optional
+        Crops in a batch.
+    **engine_options
+        ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
+
+    Raises
+    ------
+    UsageError
+        Sizes or a protocol that cannot be, an unknown engine.
+    NetworkError, FormatError, EngineError
+        The files or the runtime.
+    """
+    from caffezoo.engines.registry import create_engine, engine_class
+    from caffezoo.net.graph import Network
+    from caffezoo.net.scores import with_scores
+
+    engine_class(engine)  # an unknown name is told before files are read
+    network = Network.load(recipe.prototxt)
+    crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
+    protocol = Protocol(
+        base_size=base_size or recipe.base_size or _default_base_size(crop),
+        crop_size=crop,
+        crops=crops,
+        resize=recipe.resize,
+        mean=recipe.mean,
+        std=recipe.std,
+        channel_order=recipe.channel_order,
+        decoder=f"cv2-{load_cv2().__version__}",
+    )
+    network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
+    network, output = with_scores(network)
+    loaded = create_engine(
+        engine,
+        network,
+        batch_size=batch_size,
+        transform=protocol.transform,
+        outputs=[output],
+        input_dtype=protocol.input_dtype,
+        **engine_options,
+    )
+    return Classifier(recipe, protocol, loaded, output, network.shape(output)[1])
+
+
+def _input_side(inputs: dict[str, tuple[int, ...]], where: str) -> int:
+    shapes = list(inputs.values())
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3:
+        raise NetworkError(
+            f"its inputs are {', '.join(f'{n} {list(s)}' for n, s in inputs.items())}, not one image of three channels",
+            where=where,
+        )
+    return shapes[0][2]
+
+
+def _default_base_size(crop_size: int) -> int:
+    if crop_size > DEFAULT_BASE_SIZE:
+        raise UsageError(
+            f"no base size is known for crop size {crop_size}", hint=f"give --base-size {crop_size} or more"
+        )
+    return DEFAULT_BASE_SIZE
