@@ -17,8 +17,8 @@ from caffezoo.formats.wire import DELIMITED, FIXED32, FIXED64, WireError, WireFi
 MAX_AXES = 32
 """Most axes of a blob, Caffe's kMaxBlobAxes."""
 
-MAX_PIECES = 100_000
-"""Most separate runs of values in a blob; files have one, this only bounds the cost of a hostile one."""
+MAX_PIECES = 10_000
+"""Most fields in a blob, a run of unpacked values counted as one; files have a handful, hostile ones millions."""
 
 # Field numbers of BlobProto in caffe.proto.
 _DATA, _DIFF, _SHAPE, _DOUBLE, _DOUBLE_DIFF, _RAW_TYPE = 5, 6, 7, 8, 9, 10
@@ -92,8 +92,11 @@ class BlobReader:
         """
         small, raw = [], None
         spans: dict[int, list[_Span]] = {_DATA: [], _DOUBLE: []}
-        at = outer.start
+        at, pieces = outer.start, 0
         while at < outer.end:
+            pieces += 1
+            if pieces > MAX_PIECES:
+                raise WireError(f"a blob in more than {MAX_PIECES} pieces", outer.start)
             field = next(walk_fields(self._buffer, at, outer.end, self._size))
             at = field.end
             itemsize = 8 if field.number in (_DOUBLE, _DOUBLE_DIFF) else 4
@@ -113,8 +116,6 @@ class BlobReader:
                 raw = field
             elif field.number <= _RAW_TYPE:
                 small.append(self._buffer[field.tag_at : min(field.end, field.tag_at + _MAX_SMALL_BYTES)])
-            if max(len(small), len(spans[_DATA]), len(spans[_DOUBLE])) > MAX_PIECES:
-                raise WireError(f"a blob in more than {MAX_PIECES} pieces", outer.start)
         return b"".join(small), spans[_DATA], spans[_DOUBLE], raw
 
     def _gather(self, spans: list[_Span], dtype: str) -> _Floats:

@@ -24,7 +24,7 @@ from caffezoo.formats.wire import DELIMITED, VARINT, WireError, WireField, walk_
 __all__ = ["Blob", "LayerBlobs", "WeightsFile", "read_weights", "write_caffemodel"]
 
 # No published file comes near these; they keep a hostile one from costing many times its size in small objects.
-MAX_LAYERS = 100_000
+MAX_LAYERS = 20_000
 MAX_FIELDS = 10_000
 MAX_SMALL_BYTES = 1 << 20
 _NET_FIELDS = {0x0A, 0x12, 0x1A, 0x20, 0x22, 0x28, 0x32, 0x38, 0x42, 0xA2}
