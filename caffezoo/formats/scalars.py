@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 _INTEGER_RANGES = {
@@ -151,6 +150,8 @@ def _string(kind: str, text: str) -> str:
 
 def format_float32(value: float) -> str:
     """Shortest decimal text that reads back as the same float32; whole numbers without a point."""
+    import numpy as np  # here, because reading a prototxt needs no NumPy and its import takes longer than the reading
+
     return str(np.float32(value)).removesuffix(".0")
 
 
