@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.architectures.published import Published, assert_as_published, edges, generated
+from tests.zoo.architectures.generated import Published, assert_as_published, edges, generated
 
 PUBLISHED = Published(60_965_224, 724_406_816, "62bda80239094241")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.architectures.published import Published, assert_as_published, edges, generated, output_shape
+from tests.zoo.architectures.generated import Published, assert_as_published, edges, generated, output_shape
 
 PUBLISHED = {
     "densenet121": Published(8_062_625, 2_834_161_664, "58d8ede6adc91fd7"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.architectures.published import Published, assert_as_published, edges, generated, output_shape
+from tests.zoo.architectures.generated import Published, assert_as_published, edges, generated, output_shape
 
 PUBLISHED = {
     "mobilenet-v1-1.0": Published(4_253_891, 568_740_352, "9dccaa6c300deab2"),

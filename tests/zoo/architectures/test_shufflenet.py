@@ -3,7 +3,7 @@
 import pytest
 
 from caffezoo.errors import ZooError
-from tests.zoo.architectures.published import Published, assert_as_published, edges, generated, output_shape
+from tests.zoo.architectures.generated import Published, assert_as_published, edges, generated, output_shape
 
 PUBLISHED = {
     "shufflenet-1x-g3": Published(1_838_519, 127_061_304, "25783aad11557e1a"),

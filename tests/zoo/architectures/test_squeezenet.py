@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.architectures.published import Published, assert_as_published, edges, generated, output_shape
+from tests.zoo.architectures.generated import Published, assert_as_published, edges, generated, output_shape
 
 PUBLISHED = {
     "squeezenet-v1.0": Published(1_248_424, 861_339_936, "50e998ecab7133e9"),

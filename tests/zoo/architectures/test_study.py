@@ -4,7 +4,7 @@ import pytest
 
 from caffezoo.net.graph import Network
 from caffezoo.zoo.architectures.study import alexnet, googlenet
-from tests.zoo.architectures.published import edges, generated, output_shape
+from tests.zoo.architectures.generated import edges, generated, output_shape
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from caffezoo.errors import ZooError
-from tests.zoo.architectures.published import Published, assert_as_published, edges, generated, output_shape
+from tests.zoo.architectures.generated import Published, assert_as_published, edges, generated, output_shape
 
 PUBLISHED = {
     "vgg13-pytorch": Published(133_047_848, 11_308_466_176, "102d1d46311cce6f"),
