@@ -41,16 +41,29 @@ class Comparison:
 def select(patterns: Sequence[str] = ()) -> list[Architecture]:
     """Return the architectures whose name matches one of the shell patterns; all of them without a pattern.
 
+    A pattern that matches no name may be an alias or a variant spelling of the index (``dpn92``).
+
     Raises
     ------
     UnknownNameError
         A pattern matches nothing; it carries the nearest names.
     """
-    known = list(architectures().values())
-    for pattern in patterns:
-        if not any(fnmatchcase(a.name, pattern) for a in known):
-            raise UnknownNameError("network with a generator", pattern, [a.name for a in known])
-    return [a for a in known if not patterns or any(fnmatchcase(a.name, p) for p in patterns)]
+    known = architectures()
+    paths = {path for pattern in patterns for path in _paths(pattern)} if patterns else set(known)
+    return [item for path, item in known.items() if path in paths]
+
+
+def _paths(pattern: str) -> list[str]:
+    known = architectures()
+    if found := [path for path, item in known.items() if fnmatchcase(item.name, pattern)]:
+        return found
+    from caffezoo.zoo.index import load_index
+
+    index = load_index()
+    path = index.record(pattern)["prototxt"] if pattern in index else None
+    if path not in known:
+        raise UnknownNameError("network with a generator", pattern, [item.name for item in known.values()])
+    return [path]
 
 
 def compare(root: Path, wanted: Iterable[Architecture], *, stray: bool = False) -> Comparison:

@@ -25,9 +25,16 @@ def test_select_takes_patterns_together() -> None:
     assert [a.name for a in select(["dpn-9?", "air14-1x8d"])] == ["air14-1x8d", "dpn-92", "dpn-98"]
 
 
+@pytest.mark.parametrize(
+    ("alias", "name"), [("dpn92", "dpn-92"), ("senet-154", "senet"), ("SE_ResNet50", "se-resnet50")]
+)
+def test_select_takes_the_spellings_of_the_index(alias: str, name: str) -> None:
+    assert [a.name for a in select([alias])] == [name]
+
+
 def test_select_refuses_a_pattern_that_matches_nothing() -> None:
-    with pytest.raises(UnknownNameError, match=r"'dpn92'.*dpn-92") as caught:
-        select(["resnet50", "dpn92"])
+    with pytest.raises(UnknownNameError, match=r"'dpn93'.*dpn-92") as caught:
+        select(["resnet50", "dpn93"])
     assert caught.value.exit_status == 2
 
 
