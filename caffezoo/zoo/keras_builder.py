@@ -1,0 +1,195 @@
+"""A builder for networks that Keras defines: Keras' paddings, made exact with Caffe's layers and without extra weights.
+
+Keras pads as TensorFlow does. ``'valid'`` drops what does not fill a window, so pooling rounds down. ``'same'`` gives
+``ceil(n / stride)`` pixels and puts an odd pixel of padding behind the map, where Caffe only pads both sides alike:
+
+* A convolution whose padding is odd (every stride-2 one on an even map) gets one stride more in front and equally
+  much behind; its first row and column, which only that surplus made, are sliced off. Kernels keep Keras' shapes and
+  the parameter count is Keras' own. Zero-extended kernels would do as well, with 16/9 of the weights and work for a
+  3x3.
+* A maximum pads what TensorFlow pads in front and rounds up: Caffe clips a window that hangs over.
+* An average over 'same' counts real pixels only, Caffe's counts the padding. The average of a map of ones under the
+  same window is the share of real pixels; the pooled map is multiplied by its reciprocal. The ones are made from any
+  blob of that size (``0 * x + 1``), pooled with one channel, and tiled once for each number of channels that asks. On
+  an even map with stride 2 nothing is padded in front and Caffe does not count what hangs over: no correction.
+
+Which of these a layer needs depends on its map's parity. A :class:`KerasBuilder` therefore follows the size of every
+map, and a network is exact at every input size that leads through the same parities as the size that it was built
+for.
+
+Automatic names follow Keras: a BatchNormalization ``x`` becomes BatchNorm ``x`` and Scale ``x_scale`` (or, without
+gamma, Bias ``x_bias``); a SeparableConv2D ``x`` becomes ``x_depthwise`` and ``x_pointwise``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from caffezoo.zoo.builder import IntOrPair, NetBuilder
+
+
+class KerasBuilder(NetBuilder):
+    """Collects the layers of a Keras network for one input size.
+
+    Parameters
+    ----------
+    name, header : str
+    size_px : int
+        Edge of the square input.
+    bn_eps : float
+        Epsilon of the BatchNorms; Keras' default is 1e-3.
+    """
+
+    def __init__(self, name: str, header: str, size_px: int, *, bn_eps: float = 1e-3) -> None:
+        super().__init__(name, header, bn_eps=bn_eps)
+        self._sizes: dict[str, int] = {}
+        self._numbers: Counter[str] = Counter()
+        self._built: set[str] = set()
+        self.image = self.input((1, 3, size_px, size_px))
+        self._sizes[self.image] = size_px
+
+    def size(self, blob: str) -> int:
+        """Return the edge in pixels of a square map built here."""
+        return self._sizes[blob]
+
+    def numbered(self, prefix: str) -> str:
+        """Return the name that Keras gives a layer without one: ``conv2d_1``, ``conv2d_2`` ..."""
+        self._numbers[prefix] += 1
+        return f"{prefix}_{self._numbers[prefix]}"
+
+    def layer(
+        self, type_: str, name: str, bottoms: str | Sequence[str], top: str | Sequence[str] | None = None, **params: Any
+    ) -> str:
+        out = super().layer(type_, name, bottoms, top, **params)
+        first = bottoms if isinstance(bottoms, str) else bottoms[0]
+        for blob in [name] if top is None else [top] if isinstance(top, str) else top:
+            self._sizes[blob] = self._sizes[first]
+        return out
+
+    def conv2d(
+        self,
+        name: str,
+        x: str,
+        filters: int,
+        kernel: IntOrPair,
+        *,
+        strides: int = 1,
+        padding: str | int = "valid",
+        bias: bool = False,
+        groups: int = 1,
+    ) -> str:
+        """Append a Conv2D.
+
+        Parameters
+        ----------
+        kernel : int or (int, int)
+            Height and width; a pair only with stride 1.
+        padding : {'valid', 'same'} or int
+            A number is a ZeroPadding2D of so many pixels on every side.
+        """
+        n = self._sizes[x]
+        before, after = (padding, padding) if isinstance(padding, int) else self._padding(n, kernel, strides, padding)
+        if before == after:
+            pad: IntOrPair = before
+            if isinstance(kernel, tuple) and padding == "same":
+                pad = (kernel[0] // 2, kernel[1] // 2)
+            out = self.conv(name, x, filters, kernel, stride=strides, pad=pad, group=groups, bias=bias)
+        else:
+            options: dict[str, Any] = {"stride": strides, "pad": before + strides, "group": groups, "bias": bias}
+            out = self._drop_first(name, self.conv(name, x, filters, kernel, top=f"{name}_wide", **options))
+        window = max(kernel) if isinstance(kernel, tuple) else kernel
+        self._sizes[out] = n if padding == "same" and strides == 1 else (n + before + after - window) // strides + 1
+        return out
+
+    def odd_conv2d(self, name: str, x: str, filters: int) -> str:
+        """Append a 1x1 convolution without bias on x[1::2] in both directions, with zeros behind an odd map."""
+        out = self._drop_first(name, self.conv(name, x, filters, 1, stride=2, pad=1, top=f"{name}_wide"))
+        self._sizes[out] = -(-self._sizes[x] // 2)
+        return out
+
+    def depthwise(self, name: str, x: str, kernel: int, *, strides: int = 1, padding: str | int = "same") -> str:
+        """Append a DepthwiseConv2D of multiplier 1 without bias."""
+        width = self.channels(x)
+        return self.conv2d(name, x, width, kernel, strides=strides, padding=padding, groups=width)
+
+    def separable(self, name: str, x: str, filters: int, kernel: int, *, strides: int = 1) -> str:
+        """Append a SeparableConv2D, 'same' and without bias: depthwise, then 1x1."""
+        x = self.depthwise(f"{name}_depthwise", x, kernel, strides=strides)
+        return self.conv2d(f"{name}_pointwise", x, filters, 1)
+
+    def bn(self, name: str, x: str, *, gamma: bool = True, top: str | None = None) -> str:
+        """Append a BatchNormalization; without ``gamma`` a Bias layer alone follows the BatchNorm."""
+        if gamma:
+            return self.bn_scale(name, f"{name}_scale", x, top=top)
+        x = self.batch_norm(name, x, top=top)
+        return self.layer("Bias", f"{name}_bias", x, x)
+
+    def rectified(self, x: str) -> str:
+        """Return ``x`` behind a ReLU on a blob of its own, built once however many layers ask for it."""
+        top = f"{x}_relu"
+        if top not in self._built:
+            self._built.add(top)
+            self.relu(top, x, top=top)
+        return top
+
+    def relu6(self, name: str, x: str) -> str:
+        return self.clip(name, x, 0.0, 6.0)
+
+    def max_pool(self, name: str, x: str, size: int, *, strides: int = 2, padding: str = "valid") -> str:
+        """Append a MaxPooling2D."""
+        n = self._sizes[x]
+        before, after = self._padding(n, size, strides, padding)
+        out = self.pool(name, x, size, stride=strides, pad=before, floor=padding == "valid")
+        self._sizes[out] = (n + before + after - size) // strides + 1
+        return out
+
+    def average_pool(self, name: str, x: str, size: int, *, strides: int = 1, padding: str = "valid") -> str:
+        """Append an AveragePooling2D; see the module's text for 'same'."""
+        n = self._sizes[x]
+        before, after = self._padding(n, size, strides, padding)
+        options: dict[str, Any] = {"method": "AVE", "stride": strides, "pad": before, "floor": padding == "valid"}
+        if before == 0:
+            out = self.pool(name, x, size, **options)
+        else:
+            factor = self._reciprocal_cover(x, size, options)
+            padded = self.pool(f"{name}_padded", x, size, **options)
+            out = self.eltwise(name, [padded, factor], operation="PROD")
+        self._sizes[out] = (n + before + after - size) // strides + 1
+        return out
+
+    @staticmethod
+    def _padding(n: int, kernel: IntOrPair, strides: int, padding: str) -> tuple[int, int]:
+        """Return TensorFlow's padding before and behind ``n`` pixels; (0, 0) for a pair, which has stride 1."""
+        if padding == "valid" or isinstance(kernel, tuple):
+            return 0, 0
+        total = max((-(-n // strides) - 1) * strides + kernel - n, 0)
+        return total // 2, total - total // 2
+
+    def _drop_first(self, name: str, x: str) -> str:
+        """Cut the first row and column off a map; the rest is called ``name``."""
+        rows, row, column = f"{name}_rows", f"{name}_row", f"{name}_column"
+        self.layer("Slice", rows, x, [row, rows], slice_param={"axis": 2, "slice_point": [1]})
+        self.layer("Slice", f"{name}_columns", rows, [column, name], slice_param={"axis": 3, "slice_point": [1]})
+        self.layer("Silence", f"{name}_silence", [row, column], [])
+        return name
+
+    def _reciprocal_cover(self, x: str, size: int, options: dict[str, Any]) -> str:
+        """Return a blob with the channels of ``x`` and, for each window over its map, 1 / (share of real pixels)."""
+        area = f"same_{self._sizes[x]}_s{options['stride']}"
+        factor = f"{area}_factor"
+        if factor not in self._built:
+            self._built.add(factor)
+            one, rest = self.slice(f"{area}_slice", x, [f"{area}_channel", f"{area}_rest"], [1])
+            self.layer("Silence", f"{area}_silence", rest, [])
+            ones = self.layer("Power", f"{area}_ones", one, power_param={"scale": 0.0, "shift": 1.0})
+            cover = self.pool(f"{area}_cover", ones, size, **options)
+            self.layer("Power", factor, cover, power_param={"power": -1.0})
+        channels = self.channels(x)
+        tiled = f"{factor}_{channels}"
+        if tiled not in self._built:
+            self._built.add(tiled)
+            self.layer("Tile", tiled, factor, tile_param={"axis": 1, "tiles": channels})
+            self._channels[tiled] = channels
+        return tiled
