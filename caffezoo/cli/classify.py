@@ -1,0 +1,77 @@
+"""``caffezoo classify``: what a network sees in images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from caffezoo.cli import recipes
+from caffezoo.errors import ImageError
+
+
+def classify(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    net: recipes.NetOption = None,
+    prototxt: recipes.PrototxtOption = None,
+    weights: recipes.WeightsOption = None,
+    mean: recipes.MeanOption = None,
+    std: recipes.StdOption = None,
+    resize: recipes.ResizeOption = None,
+    crops: recipes.CropsOption = 1,
+    base_size: recipes.BaseSizeOption = None,
+    crop_size: recipes.CropSizeOption = None,
+    engine: recipes.EngineOption = "openvino",
+    precision: recipes.PrecisionOption = "float32",
+    batch_size: recipes.BatchSizeOption = 1,
+    threads: recipes.ThreadsOption = None,
+    top: Annotated[int, typer.Option(help="Classes to name.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON array instead.")] = False,
+    caffe_python: recipes.CaffePythonOption = None,
+    index: recipes.IndexOption = None,
+) -> None:
+    """Name the most probable classes of images.
+
+    Images that cannot be read are told on stderr, the others go on, and the exit status is 1.
+
+    Examples:
+
+    `caffezoo classify dog.jpg --net efficientnet-lite0`
+
+    `caffezoo classify *.jpg --net open-nsfw --json`
+    """
+    from caffezoo.evaluation.classification import classify as run
+    from caffezoo.evaluation.classifier import open_classifier
+
+    recipe = recipes.make_recipe(net, prototxt, weights, mean=mean, std=std, resize=resize, index=index)
+    classifier = open_classifier(
+        recipe,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        engine=engine,
+        batch_size=batch_size,
+        precision=precision,
+        threads=threads,
+        caffe_python=caffe_python,
+    )
+    found, unreadable = [], 0
+    try:
+        for outcome in run(classifier, images, top=top):
+            if isinstance(outcome, ImageError):
+                unreadable += 1
+                print(f"caffezoo: error: {outcome}", file=sys.stderr)
+            elif as_json:
+                found.append(outcome.to_json())
+            else:
+                print(outcome.image)
+                for guess in outcome.top:
+                    print(f"  {100 * guess.probability:6.2f} %  {guess.index:4d}  {guess.label}")
+    finally:
+        classifier.close()
+    if as_json:
+        print(json.dumps(found))
+    if unreadable:
+        raise typer.Exit(1)

@@ -1,0 +1,194 @@
+"""``caffezoo evaluate``: error rates of a network on labelled images."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caffezoo.cli import recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from caffezoo.evaluation.evaluator import EvaluationResult, Progress
+    from caffezoo.evaluation.metrics import ErrorRate
+
+SHOWN_UNREADABLE = 20
+SECONDS_BETWEEN_LINES = 60.0
+
+
+def evaluate(
+    net: recipes.NetOption = None,
+    prototxt: recipes.PrototxtOption = None,
+    weights: recipes.WeightsOption = None,
+    mean: recipes.MeanOption = None,
+    std: recipes.StdOption = None,
+    resize: recipes.ResizeOption = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|LIST|sample",
+            help="Images: a folder, a list of `path label` lines, or the 20 built-in ones. Default: CAFFEZOO_DATA, "
+            "else ~/Database/ILSVRC2012.",
+        ),
+    ] = None,
+    val_file: Annotated[
+        Path | None,
+        typer.Option(help="`path label` lines for a folder. ILSVRC2012 and folders named n01440764, ... need none."),
+    ] = None,
+    label_order: Annotated[
+        str | None,
+        typer.Option(metavar="2012|2015", help="Order of the ImageNet classes in the list, if not the network's."),
+    ] = None,
+    crops: recipes.CropsOption = 1,
+    base_size: recipes.BaseSizeOption = None,
+    crop_size: recipes.CropSizeOption = None,
+    engine: recipes.EngineOption = "openvino",
+    precision: recipes.PrecisionOption = "float32",
+    batch_size: recipes.BatchSizeOption = 8,
+    threads: recipes.ThreadsOption = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable image.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
+    caffe_python: recipes.CaffePythonOption = None,
+    index: recipes.IndexOption = None,
+) -> None:
+    """Measure a network's top-1 and top-5 error on labelled images.
+
+    Sizes, mean and std are those that the network is published with, unless flags say otherwise. Errors carry 95 %
+    Wilson intervals. Ctrl-C stops and reports the images until then.
+
+    Examples:
+
+    `caffezoo evaluate --net efficientnet-lite0 --data sample`
+
+    `caffezoo evaluate --net efficientnet-lite0 --data images/ --val-file labels.txt --crops 12 --json`
+
+    `caffezoo evaluate --prototxt deploy.prototxt --weights net.caffemodel --mean 104 117 123 --data val.txt`
+    """
+    from caffezoo.evaluation.classifier import open_classifier
+    from caffezoo.evaluation.dataset import open_dataset
+    from caffezoo.evaluation.evaluator import default_workers
+    from caffezoo.evaluation.evaluator import evaluate as run
+
+    recipe = recipes.make_recipe(net, prototxt, weights, mean=mean, std=std, resize=resize, index=index)
+    dataset = open_dataset(
+        data, val_file=val_file, limit=limit, network_order=recipe.label_order, list_order=label_order
+    )
+    classifier = open_classifier(
+        recipe,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        engine=engine,
+        batch_size=batch_size,
+        precision=precision,
+        threads=threads,
+        caffe_python=caffe_python,
+    )
+    try:
+        with _progress(len(dataset.images)) as on_image:
+            result = run(classifier, dataset, workers=default_workers(), strict=strict, on_image=on_image)
+    finally:
+        classifier.close()
+    _report_unreadable(result)
+    if as_json:
+        print(json.dumps(result.to_json()))
+    else:
+        _print_result(result)
+    if result.interrupted:
+        print(f"caffezoo: interrupted after {result.images} of {result.total} images", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _print_result(result: EvaluationResult) -> None:
+    p = result.protocol
+    crops = "1 crop" if p.crops == 1 else f"{p.crops} crops"
+    sides = "short side" if p.resize == "short" else "both sides"
+    skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
+    versions = f"{result.engine} {result.versions[result.engine]}"
+    threads = f", {result.threads} threads" if result.threads else ""
+    print(f"network      {result.network}, {result.classes} classes")
+    print(f"data         {result.data}: {result.images} images{skipped}, labels from {result.label_list}")
+    print(f"protocol     {crops} of {p.crop_size} px, {sides} {p.base_size} px, {p.decoder}, {p.resizer}")
+    print(f"             mean {_triple(p.mean)}, std {_triple(p.std)} (B, G, R)")
+    print(f"ran on       {versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}")
+    print(f"speed        {result.images_per_second:.1f} images/s ({result.seconds:.1f} s)")
+    _print_rate("top-1 error", result.top1)
+    if result.top5 is not None:
+        _print_rate("top-5 error", result.top5)
+
+
+def _print_rate(name: str, rate: ErrorRate) -> None:
+    low, high = rate.interval_percent
+    print(f"{name}  {rate.percent:.2f} %  [{low:.2f}, {high:.2f}] at 95 %  ({rate.errors} of {rate.images})")
+
+
+def _triple(values: tuple[float, float, float]) -> str:
+    return " ".join(f"{v:g}" for v in values)
+
+
+def _report_unreadable(result: EvaluationResult) -> None:
+    for path, reason in result.unreadable[:SHOWN_UNREADABLE]:
+        print(f"caffezoo: warning: {path}: {reason}", file=sys.stderr)
+    if result.unreadable:
+        more = len(result.unreadable) - SHOWN_UNREADABLE
+        rest = f" ({more} more than shown)" if more > 0 else ""
+        print(
+            f"caffezoo: warning: {len(result.unreadable)} of {result.total} images are unreadable and not in the error"
+            f" rates{rest}",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Progress], None]]:
+    """Show progress on stderr: a bar on a terminal, else a line a minute."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    start = time.perf_counter()
+    if not console.is_terminal:
+        last = start
+
+        def line(progress: Progress) -> None:
+            nonlocal last
+            if time.perf_counter() - last >= SECONDS_BETWEEN_LINES:
+                last = time.perf_counter()
+                print(f"{progress.done}/{progress.total} {_running(progress, start)}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns: list[Any] = [
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[running]}"),
+        TimeRemainingColumn(),
+    ]
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("evaluate", total=total, running="")
+
+        def advance(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, running=_running(progress, start))
+
+        yield advance
+
+
+def _running(progress: Progress, start: float) -> str:
+    parts = [f"{progress.done / (time.perf_counter() - start):.1f} images/s"]
+    if progress.top1 is not None:
+        parts.append(f"top-1 error {progress.top1.percent:.2f}")
+    if progress.top5 is not None:
+        parts.append(f"top-5 error {progress.top5.percent:.2f}")
+    if progress.unreadable:
+        parts.append(f"{progress.unreadable} unreadable")
+    return "  ".join(parts)
