@@ -38,6 +38,7 @@ class Box:
     rank: int = 0
     x: float = 0.0
     y: float = 0.0
+    span: float = 0.0  # height of a point: that of its row, so that its edge passes the row's boxes upright
     sources: list[tuple[Box, Shape]] = field(default_factory=list)
 
     @property
@@ -58,7 +59,7 @@ class Box:
 
     @property
     def height(self) -> float:
-        return len(self.lines) * LINE_PX + PAD_PX if self.nodes else 0.0
+        return len(self.lines) * LINE_PX + PAD_PX if self.nodes else self.span
 
 
 def draw_dot(network: Network) -> str:
@@ -98,9 +99,10 @@ def draw_svg(network: Network) -> str:
             x0, y0, x1, y1 = source.x, source.y + source.height, box.x, box.y
             bend = (y1 - y0) / 2
             arrow = ' marker-end="url(#a)"' if box.nodes else ""
+            upright = "" if box.nodes else f"V{y1 + box.height:.1f}"
             out.append(
-                f'<path d="M{x0:.1f} {y0:.1f}C{x0:.1f} {y0 + bend:.1f} {x1:.1f} {y1 - bend:.1f} {x1:.1f} {y1:.1f}" '
-                f'fill="none" stroke="#555"{arrow}/>'
+                f'<path d="M{x0:.1f} {y0:.1f}C{x0:.1f} {y0 + bend:.1f} {x1:.1f} {y1 - bend:.1f} {x1:.1f} {y1:.1f}'
+                f'{upright}" fill="none" stroke="#555"{arrow}/>'
             )
     for box in boxes:
         out.append(_svg_box(box))
@@ -173,7 +175,10 @@ def _layout(boxes: list[Box]) -> list[list[Box]]:
     for row in ordered:
         for box in row:
             box.y = y
-        y += max(b.height for b in row) + GAP_Y_PX
+        tallest = max(b.height for b in row)
+        for box in row:
+            box.span = tallest
+        y += tallest + GAP_Y_PX
     return ordered
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -73,14 +74,15 @@ def fold(network: Network) -> Folding:
     work.backwards()
     work.forwards()
     net = pb.NetParameter(name=network.name)
-    for item in work.items:
+    left = [item for item in items if item not in work.gone]
+    for item in left:
         proto = pb.LayerParameter()
         proto.CopyFrom(item.layer.proto)
         del proto.bottom[:], proto.top[:]
         proto.bottom.extend(b.name for b in item.bottoms)
         proto.top.extend(t.name for t in item.tops)
         net.layer.append(proto)
-    weights = {item.layer.name: item.blobs for item in work.items if item.blobs}
+    weights = {item.layer.name: item.blobs for item in left if item.blobs}
     result = Network.from_proto(net, inputs=network.inputs, weights=weights, path=network.path)
     return Folding(result, tuple(work.folded), tuple(work.kept.items()))
 
@@ -104,6 +106,7 @@ class _Work:
         for item in items:
             for blob in item.bottoms:
                 self.readers[blob].append(item)
+        self.gone: set[_Item] = set()
         self.folded: list[tuple[str, str]] = []
         self.kept: dict[str, str] = {}
 
@@ -114,33 +117,53 @@ class _Work:
         return item.layer.affine(item.blobs, self.channels[item.bottoms[0]])
 
     def backwards(self) -> None:
-        """Fold maps into the layer before them; collapse the rest."""
-        for item in list(self.items):
-            map_ = self.affine(item)
-            if map_ is None:
+        """Fold every run of maps into the layer before it, or into one map."""
+        for item in self.items:
+            if item in self.gone or self.affine(item) is None:
                 continue
             if item.layer.name in self.shared:
                 self.kept[item.layer.name] = "its blobs are shared with another layer"
                 continue
+            run, maps = self._run(item)
+            whole = reduce(_then, maps)
             feeder, source, reason = self._source(item)
             if source is not None and feeder is not None:
-                folded = source.layer.absorb_after(source.blobs, map_)
+                folded = source.layer.absorb_after(source.blobs, whole)
                 if folded is not None:
                     source.replace(folded.proto, folded.blobs)
-                    feeder.tops[feeder.tops.index(item.bottoms[0])] = item.tops[0]
-                    self.producer[item.tops[0]] = feeder
-                    self._remove(item, source)
+                    self._rewire(feeder, item.bottoms[0], run[-1].tops[0])
+                    self._remove(run, source)
                     continue
                 reason = f"'{source.layer.name}' ({source.layer.type}) before it is not linear in its channels"
             self.kept[item.layer.name] = reason
-            alone = item.layer.absorb_after(item.blobs, Affine(np.ones_like(map_.a), np.zeros_like(map_.b)))
+            nothing = Affine(np.ones_like(whole.a), np.zeros_like(whole.b))
+            alone = item.layer.absorb_after(item.blobs, reduce(_then, maps[1:], nothing))
             if alone is not None:
                 item.replace(alone.proto, alone.blobs)
+                self._rewire(item, item.tops[0], run[-1].tops[0])
+                self._remove(run[1:], item)
+
+    def _run(self, item: _Item) -> tuple[list[_Item], list[Affine]]:
+        """Return a map and the maps that follow it with no other reader between."""
+        run, maps = [], []
+        while (map_ := self.affine(item)) is not None and item.layer.name not in self.shared:
+            run.append(item)
+            maps.append(map_)
+            readers = self.readers[item.tops[0]]
+            if len(readers) != 1:
+                break
+            item = readers[0]
+        return run, maps
+
+    def _rewire(self, item: _Item, old: BlobId, new: BlobId) -> None:
+        """Let an item write another blob in place of one of its tops."""
+        item.tops[item.tops.index(old)] = new
+        self.producer[new] = item
 
     def forwards(self) -> None:
         """Fold the maps that are left into the layer after them."""
-        for item in list(self.items):
-            map_ = self.affine(item)
+        for item in self.items:
+            map_ = None if item in self.gone else self.affine(item)
             if map_ is None or item.layer.name in self.shared:
                 continue
             readers = self.readers[item.tops[0]]
@@ -156,7 +179,7 @@ class _Work:
                 readers[0].bottoms = [source]
                 self.readers[source] = [r for r in self.readers[source] if r is not item] + readers
                 self.kept.pop(item.layer.name, None)
-                self._remove(item, readers[0])
+                self._remove([item], readers[0])
 
     def _source(self, item: _Item) -> tuple[_Item | None, _Item | None, str]:
         """Return the item that feeds a map and the layer behind it (past identities), or why there is none."""
@@ -173,6 +196,11 @@ class _Work:
                 return feeder, producer, ""
             blob = producer.bottoms[0]
 
-    def _remove(self, item: _Item, into: _Item) -> None:
-        self.items.remove(item)
-        self.folded.append((item.layer.name, into.layer.name))
+    def _remove(self, items: list[_Item], into: _Item) -> None:
+        for item in items:
+            self.gone.add(item)
+            self.folded.append((item.layer.name, into.layer.name))
+
+
+def _then(first: Affine, second: Affine) -> Affine:
+    return Affine(second.a * first.a, second.a * first.b + second.b)

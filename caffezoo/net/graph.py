@@ -83,9 +83,8 @@ class Network:
         self.path = prototxt.path
         self.name = prototxt.net.name
         self.notes = prototxt.warnings
-        self.nodes: tuple[Node, ...] = ()
         self.inputs: dict[str, Shape] = {}
-        self._infer(dict(inputs or {}))
+        self.nodes = self._infer(dict(inputs or {}))
         read = {b for node in self.nodes for b in node.bottoms}
         self.outputs = tuple(t.name for node in self.nodes for t in node.tops if t not in read)
         self.weights: dict[str, tuple[np.ndarray, ...]] = {k: tuple(v) for k, v in (weights or {}).items()}
@@ -201,7 +200,7 @@ class Network:
                     return shape
         raise UnknownNameError("blob", blob, {t.name for n in self.nodes for t in n.tops}, where=self.path)
 
-    def _infer(self, override: dict[str, Shape]) -> None:
+    def _infer(self, override: dict[str, Shape]) -> tuple[Node, ...]:
         shapes: dict[BlobId, Shape] = {}
         current: dict[str, BlobId] = {}
         nodes = []
@@ -234,4 +233,4 @@ class Network:
             )
         if override:
             raise UnknownNameError("input", next(iter(override)), self.inputs, where=self.path)
-        self.nodes = tuple(nodes)
+        return tuple(nodes)

@@ -44,7 +44,7 @@ class OnnxGraph:
         """Append a constant and return its name; small equal constants are shared."""
         from onnx import numpy_helper
 
-        value = np.ascontiguousarray(value)
+        value = np.asarray(value, order="C")  # ascontiguousarray would make a scalar a vector
         key = (str(value.dtype), value.shape, value.tobytes()) if value.size <= 16 else None
         if key and key in self._small:
             return self._small[key]

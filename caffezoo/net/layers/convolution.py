@@ -128,17 +128,19 @@ class ConvolutionBase(Layer):
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if self.param.axis != 1 or len(self.proto.bottom) != 1 or map_.a.size != self._outputs(blobs):
             return None
-        weight = self._by_output(np.asarray(blobs[0], np.float64))
-        weight = weight * map_.a.reshape(weight.shape[:2] + (1,) * (weight.ndim - 2))
+        weight = self._by_output(np.asarray(blobs[0]))
+        a = map_.a.reshape(weight.shape[:2] + (1,) * (weight.ndim - 2))
+        # float64 products, rounded into float32 piece by piece: large weights are never copied in float64.
+        weight = np.multiply(weight, a, out=np.empty(weight.shape, np.float32), casting="same_kind")
         bias = np.asarray(blobs[1], np.float64) if self.param.bias_term else 0.0
         return self._folded(self._from_output(weight, blobs[0].shape), map_.a * bias + map_.b)
 
     def _folded(self, weight: np.ndarray, bias: np.ndarray) -> Folded:
-        """Return this layer with a bias, from float64 blobs."""
+        """Return this layer with a bias."""
         proto = pb.LayerParameter()
         proto.CopyFrom(self.proto)
         proto.convolution_param.ClearField("bias_term")
-        return Folded(proto, (weight.astype(np.float32), bias.astype(np.float32)))
+        return Folded(proto, (np.asarray(weight, np.float32), bias.astype(np.float32)))
 
     def _outputs(self, blobs: Sequence[np.ndarray]) -> int:
         return int(blobs[0].shape[0])
@@ -191,13 +193,14 @@ class Convolution(ConvolutionBase):
         return sum(math.prod(top) for top in tops) * math.prod(weight[1:])
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
-        weight = self._by_output(np.asarray(blobs[0], np.float64))
-        group, inputs = weight.shape[0], weight.shape[2]
         padded = any(self.param.pad) or self.param.pad_h or self.param.pad_w
-        if self.param.axis != 1 or len(self.proto.bottom) != 1 or map_.a.size != group * inputs:
-            return None
         if padded and map_.b.any():
             return None  # the zeros of the padding would have to become -b / a
+        weight = self._by_output(np.asarray(blobs[0]))
+        group, inputs = weight.shape[0], weight.shape[2]
+        if self.param.axis != 1 or len(self.proto.bottom) != 1 or map_.a.size != group * inputs:
+            return None
+        weight = weight.astype(np.float64)
         line = (group, 1, inputs, *(1 for _ in weight.shape[3:]))
         bias = (weight * map_.b.reshape(line)).sum(axis=tuple(range(2, weight.ndim))).reshape(-1)
         bias = bias + np.asarray(blobs[1], np.float64) if self.param.bias_term else bias
