@@ -1,0 +1,150 @@
+"""The evaluation loop and its record, on a real small classifier."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffezoo.errors import DataError, EngineError, ImageError, UsageError
+from caffezoo.evaluation.classification import Classification, classify
+from caffezoo.evaluation.classifier import Classifier, Recipe
+from caffezoo.evaluation.crops import cut_views
+from caffezoo.evaluation.dataset import Dataset
+from caffezoo.evaluation.evaluator import evaluate
+from caffezoo.evaluation.images import read_image
+from caffezoo.evaluation.labels import LabelledImage
+from caffezoo.evaluation.metrics import ErrorRate
+from caffezoo.evaluation.protocol import Protocol
+
+
+@pytest.fixture
+def classifier(tmp_path, colour_engine):
+    for name in ("net.prototxt", "net.caffemodel"):
+        (tmp_path / name).write_text(name)
+    recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", (0, 0, 0), (1, 1, 1))
+    return Classifier(recipe, Protocol(40, 32), colour_engine(), "prob", 7)
+
+
+@pytest.fixture
+def scores(classifier, pictures):
+    """Each picture's scores, run alone."""
+    views = [cut_views(read_image(path), classifier.protocol)[0].pixels for path in pictures]
+    return [classifier.engine.run(np.ascontiguousarray(v)[None])["prob"][0] for v in views]
+
+
+def dataset(pictures, labels):
+    images = tuple(LabelledImage(p, int(n), f"l:{i}") for i, (p, n) in enumerate(zip(pictures, labels, strict=True)))
+    return Dataset("pictures", images, "l")
+
+
+def test_errors_are_those_of_the_scores(classifier, pictures, scores):
+    best = [int(s.argmax()) for s in scores]
+    worst = [int(s.argmin()) for s in scores]
+    seen = []
+    result = evaluate(classifier, dataset(pictures, best), on_image=seen.append)
+    assert (result.top1, result.top5) == (ErrorRate(0, 11), ErrorRate(0, 11))
+    assert [p.done for p in seen] == list(range(1, 12))
+    assert seen[-1].total == 11
+    assert seen[-1].top1 == result.top1
+    result = evaluate(classifier, dataset(pictures, worst[:5] + best[5:]))
+    assert (result.top1, result.top5) == (ErrorRate(5, 11), ErrorRate(5, 11))
+    third = [int(s.argsort()[-3]) for s in scores]
+    assert evaluate(classifier, dataset(pictures, third)).top5.errors == 0
+
+
+def test_the_record_is_complete_json(classifier, pictures, scores):
+    result = evaluate(classifier, dataset(pictures, [int(s.argmax()) for s in scores]))
+    record = json.loads(json.dumps(result.to_json()))
+    assert (record["top1_error"], record["top5_error"], record["images"]) == (0, 0, 11)
+    assert record["top1_interval"] == [0, pytest.approx(25.88, abs=0.01)]
+    assert record["images_per_second"] == pytest.approx(11 / record["seconds"])
+    assert (record["network"], record["engine"], record["precision"]) == ("colours", "numpy", "float32")
+    assert record["protocol"]["crop_size"] == 32
+    assert record["versions"]["numpy"] == np.__version__
+    assert {len(record["sha256"][key]) for key in ("prototxt", "weights", "images")} == {64}
+    assert not record["interrupted"]
+
+
+def test_unreadable_images_are_reported_and_strict_stops(classifier, pictures, scores):
+    labels = [int(s.argmax()) for s in scores]
+    Path(pictures[2]).write_bytes(b"no image")
+    Path(pictures[7]).unlink()
+    result = evaluate(classifier, dataset(pictures, labels))
+    assert [path for path, _ in result.unreadable] == [pictures[2], pictures[7]]
+    assert [reason for _, reason in result.unreadable] == ["not an image that cv2 can decode", "no such image"]
+    assert (result.images, result.total, result.top1.errors) == (9, 11, 0)
+    assert result.to_json()["unreadable"][1] == {"image": pictures[7], "reason": "no such image"}
+    with pytest.raises(ImageError, match=r"picture 02\.jpg: not an image"):
+        evaluate(classifier, dataset(pictures, labels), strict=True)
+
+
+def test_no_readable_image_is_an_error(classifier, tmp_path):
+    images = dataset([str(tmp_path / "a"), str(tmp_path / "b")], [0, 1])
+    with pytest.raises(DataError, match="none of the 2 images can be read; this one: no such image"):
+        evaluate(classifier, images)
+
+
+def test_labels_out_of_range_are_told_before_anything_runs(classifier, pictures):
+    with pytest.raises(DataError, match="l:10: label 7 is out of range: the network has 7 classes"):
+        evaluate(classifier, dataset(pictures, [0] * 10 + [7]))
+    assert classifier.engine.batches == []
+
+
+def test_an_interrupt_keeps_what_was_done(classifier, pictures, scores):
+    labels = [int(s.argmax()) for s in scores]
+
+    def stop(progress):
+        if progress.done == 6:
+            raise KeyboardInterrupt
+
+    result = evaluate(classifier, dataset(pictures, labels), on_image=stop)
+    assert (result.interrupted, result.images, result.total) == (True, 6, 11)
+
+    def stop_at_once(batch):
+        raise KeyboardInterrupt
+
+    classifier.engine.run = stop_at_once
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(classifier, dataset(pictures, labels))
+
+
+def test_scores_that_are_not_finite_name_the_image(classifier, pictures):
+    run = classifier.engine.run
+
+    def broken(batch):
+        scores = run(batch)["prob"]
+        scores[-1, 0] = np.nan
+        return {"prob": scores}
+
+    classifier.engine.run = broken
+    with pytest.raises(EngineError, match=r"picture 03.jpg: the network's scores are not finite"):
+        evaluate(classifier, dataset(pictures, [0] * 11))
+    with pytest.raises(EngineError, match=r"picture 03.jpg: the network's scores are not finite"):
+        list(classify(classifier, pictures))
+
+
+def test_classify_orders_names_and_goes_on(classifier, pictures, scores, tmp_path):
+    names = ("red", "green", "blue", "grey", "pink", "black", "white")
+    named = replace(classifier, recipe=replace(classifier.recipe, label_order="other", class_names=names))
+    found = list(classify(named, [pictures[0], tmp_path / "none.jpg", pictures[1]], top=3))
+    assert [type(item) for item in found] == [Classification, ImageError, Classification]
+    first = found[0]
+    order = [int(i) for i in np.argsort(-scores[0])[:3]]
+    assert [(g.index, g.label) for g in first.top] == [(i, names[i]) for i in order]
+    np.testing.assert_allclose(first.probabilities, scores[0], atol=1e-6)
+    record = json.loads(json.dumps(first.to_json()))
+    assert list(record) == ["image", "top", "probabilities"]
+    assert record["top"][0] == {"index": order[0], "label": names[order[0]], "probability": first.probabilities.max()}
+    assert len(next(classify(named, pictures, top=99)).top) == 7
+    with pytest.raises(UsageError, match="--top 1 or more"):
+        list(classify(named, pictures, top=0))
+
+
+def test_class_names(classifier):
+    recipe = classifier.recipe
+    assert recipe.class_name(0, 1000) == "tench, Tinca tinca"
+    assert replace(recipe, label_order="2015").class_name(0, 1000) == "kit fox, Vulpes macrotis"
+    assert recipe.class_name(3, 7) == "class 3"
+    assert replace(recipe, label_order="other").class_name(3, 1000) == "class 3"
