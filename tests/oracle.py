@@ -73,7 +73,8 @@ def onnx_outputs(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, dict
     feed = {k: np.ascontiguousarray(v) for k, v in inputs.items() if k in wanted}
     config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = _openvino_core().compile_model(openvino.Core.read_model(_openvino_core(), data), "CPU", config)
-    found = compiled(feed)
+    kept = {name for port in compiled.inputs for name in port.names}  # OpenVINO drops inputs that nothing reads
+    found = compiled({k: v for k, v in feed.items() if k in kept})
     ours = {name: np.array(found[compiled.output(name)]) for name in names}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -130,6 +131,8 @@ def plain_net(network: Network) -> tuple[str, dict[str, list[np.ndarray]]]:
     for node in network.nodes:
         form = node.layer.plain(node.bottom_shapes) or PlainForm([node.layer.proto])
         net.layer.extend(form.layers)
+        own = blobs.get(node.name, [])
+        blobs.update({name: [own[i] for i in indices] for name, indices in form.moved.items()})
         blobs.update({name: list(b) for name, b in form.blobs.items()})
     known = {layer.name for layer in net.layer}
     return text_format.MessageToString(net), {k: v for k, v in blobs.items() if v and k in known}

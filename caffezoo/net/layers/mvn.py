@@ -1,0 +1,90 @@
+"""MVN and Normalize: blobs normalised by their own statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.layer import Layer, PlainForm, Shape, register
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+
+
+@register("MVN")
+class MVN(Layer):
+    """``(x - mean) / (sqrt(variance) + eps)`` over each channel of a sample, or ``across_channels`` over the sample.
+
+    Without ``normalize_variance`` the mean only is taken off. The variance is the biased one; eps is added to its root.
+    """
+
+    param_name = "mvn_param"
+    in_place_allowed = False
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[0]) > 4:
+            self.fail(f"takes a blob with at most 4 axes, has {bottoms[0]}")
+        return [bottoms[0]]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        x = scope.bottoms[0]
+        axes = list(range(1 if self.param.across_channels else 2, len(scope.bottom_shapes[0])))
+        if not axes:
+            return [scope.op("Sub", x, x)]  # every value is its own mean
+        x = scope.op("Sub", x, scope.op("ReduceMean", x, axes=axes, keepdims=1))
+        if not self.param.normalize_variance:
+            return [x]
+        variance = scope.op("ReduceMean", scope.op("Mul", x, x), axes=axes, keepdims=1)
+        deviation = scope.op("Add", scope.op("Sqrt", variance), scope.const(self.param.eps))
+        return [scope.op("Div", x, deviation)]
+
+
+@register("Normalize")
+class Normalize(Layer):
+    """``x / sqrt(sum x^2 + eps) * scale`` with the sum over a sample, or over the channels of each pixel (SSD's fork).
+
+    Blobs: scale, [] with ``channel_shared`` (the default), otherwise [C].
+    """
+
+    param_name = "norm_param"
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if not 2 <= len(bottoms[0]) <= 4:
+            self.fail(f"takes a blob with 2 to 4 axes, has {bottoms[0]}")
+        return [bottoms[0]]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return [() if self.param.channel_shared else (bottoms[0][1],)]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        x, rank = scope.bottoms[0], len(scope.bottom_shapes[0])
+        axes = list(range(1, rank)) if self.param.across_spatial else [1]
+        total = scope.op("ReduceSum", scope.op("Mul", x, x), scope.ints(axes), keepdims=1)
+        x = scope.op("Div", x, scope.op("Sqrt", scope.op("Add", total, scope.const(self.param.eps))))
+        scale = scope.blobs[0].reshape(-1, *(1 for _ in range(rank - 2)))
+        return [scope.op("Mul", x, scope.const(scale))]
+
+    def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
+        """Return an LRN whose window holds all channels: ``x (k + alpha / n * sum)^-1/2``, k = eps and alpha = n."""
+        shape, norm = bottoms[0], f"{self.name}/norm"
+        layers: list[pb.LayerParameter] = []
+        blob = self.proto.bottom[0]
+        whole = self.param.across_spatial or len(shape) != 4
+        channels = math.prod(shape[1:]) if self.param.across_spatial else shape[1]
+        if whole:
+            flat = f"{self.name}/flat"
+            layers.append(pb.LayerParameter(name=flat, type="Reshape", bottom=[blob], top=[flat]))
+            layers[-1].reshape_param.shape.dim.extend([0, channels, math.prod(shape[1:]) // channels, 1])
+            blob = flat
+        layers.append(pb.LayerParameter(name=norm, type="LRN", bottom=[blob], top=[norm]))
+        param = layers[-1].lrn_param
+        param.local_size, param.alpha, param.beta, param.k = 2 * channels - 1, 2 * channels - 1, 0.5, self.param.eps
+        if whole:
+            layers.append(pb.LayerParameter(name=f"{norm}2", type="Reshape", bottom=[norm], top=[f"{norm}2"]))
+            layers[-1].reshape_param.shape.dim.extend([0, *shape[1:]])
+            norm = f"{norm}2"
+        layers.append(pb.LayerParameter(name=self.name, type="Scale", bottom=[norm], top=self.proto.top))
+        layers[-1].scale_param.num_axes = 0 if self.param.channel_shared else 1
+        return PlainForm(layers)

@@ -1,0 +1,36 @@
+"""Every layer type at its representative configurations, against real Caffe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caffezoo.net.layer import layer_types
+from tests.net.layers.cases import CASES, Case
+from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
+
+WITHOUT_CASE = {"Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData", "Silence"}
+"""Types without a bottom or without a top: their own tests hold them."""
+NOT_BATCH_FIRST = {"bias_two_bottoms"}
+
+
+def bottoms(case: Case, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return random bottoms of a case."""
+    rng = np.random.default_rng(seed)
+    arrays = {n: rng.uniform(case.low, case.high, s).astype(np.float32) for n, s in case.shapes.items()}
+    if case.classes:
+        last = list(case.shapes)[-1]
+        arrays[last] = rng.integers(0, case.classes, case.shapes[last]).astype(np.float32)
+    return arrays
+
+
+@requires_caffe
+@pytest.mark.parametrize("name", CASES)
+def test_case_matches_caffe(name: str) -> None:
+    case = CASES[name]
+    status = assert_layer_matches_caffe(case.layer, bottoms(case), batch_free=name not in NOT_BATCH_FIRST)
+    assert status == "matched"
+
+
+def test_every_layer_type_has_a_case() -> None:
+    assert {layer_proto(c.layer).type for c in CASES.values()} == set(layer_types()) - WITHOUT_CASE
