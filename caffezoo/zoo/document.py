@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from caffezoo.errors import IndexFileError
+from caffezoo.zoo.resources import MAX_INDEX_BYTES
 
-MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 32
 MAX_NODES = 1_000_000
 
@@ -73,8 +73,8 @@ def read_document(content: bytes, name: str) -> Document:
     IndexFileError
         Not YAML, more of YAML than is allowed, or too large; ``where`` is ``name:line``.
     """
-    if len(content) > MAX_BYTES:
-        raise IndexFileError(f"{len(content)} bytes, an index has at most {MAX_BYTES}", where=name)
+    if len(content) > MAX_INDEX_BYTES:
+        raise IndexFileError(f"{len(content)} bytes, an index has at most {MAX_INDEX_BYTES}", where=name)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -156,6 +156,7 @@ class _Reader:
             if key.value in table:
                 raise self._refusal(key, f"key '{key.value}' is there twice")
             here = (*path, key.value)
-            self.lines[here] = key.start_mark.line + 1
+            mark: Any = key.start_mark
+            self.lines[here] = mark.line + 1
             table[key.value] = self._node(self._next(), here)
         return table

@@ -103,5 +103,6 @@ class NetworkEntry(Model):
 
     @property
     def headline(self) -> Accuracy | None:
-        """The first published row at one crop, or None."""
-        return next((row for row in self.published.accuracy if row.crops == 1), None)
+        """The first published row at one crop, else the first that does not say how many crops, else None."""
+        rows = self.published.accuracy
+        return next((row for crops in (1, None) for row in rows if row.crops == crops), None)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import IndexFileError, UnknownNameError
-from caffezoo.zoo.resources import INDEX_NAME, cache_dir, data_root
+from caffezoo.zoo.resources import INDEX_NAME, MAX_INDEX_BYTES, cache_dir, data_root
 
 if TYPE_CHECKING:
     from caffezoo.zoo.entry import NetworkEntry
@@ -159,11 +159,9 @@ def load_index(path: str | os.PathLike[str] | None = None) -> Index:
 
 
 def _content(name: str, file: Path) -> bytes:
-    from caffezoo.zoo.document import MAX_BYTES
-
     try:
         with file.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_INDEX_BYTES + 1)
     except OSError as error:
         raise IndexFileError(
             f"cannot be read: {error.strerror}", where=name, hint="check --index and CAFFEZOO_INDEX"

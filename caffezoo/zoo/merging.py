@@ -129,14 +129,17 @@ def _check_network(name: str, record: Record, tables: dict[str, Any], places: _P
 def _check_spellings(networks: dict[str, Record], places: _Places) -> None:
     owners: dict[str, tuple[str, str]] = {}
     for name, record in networks.items():
-        spellings = [(name, ())] + [(a, ("aliases", i)) for i, a in enumerate(record.get("aliases", ()))]
+        spellings: list[tuple[str, Path]] = [(name, ())]
+        spellings += [(alias, ("aliases", i)) for i, alias in enumerate(record.get("aliases", ()))]
+        said: set[str] = set()
         for spelling, path in spellings:
             owner, first = owners.setdefault(fold(spelling), (name, spelling))
-            if (owner, first) != (name, spelling) or (path and spelling == name):
+            if owner != name or spelling in said:
                 where = f"{places.of([('networks', name)], path)}: in network '{name}'"
                 raise IndexFileError(
                     f"name or alias '{spelling}' is already '{first}' of network '{owner}'", where=where
                 )
+            said.add(spelling)
 
 
 def _sources(node: Any, path: Path) -> Iterable[tuple[Path, str]]:

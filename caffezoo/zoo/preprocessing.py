@@ -61,7 +61,8 @@ def centre_crop_input(
     resized: NDArray[Any] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     top, left = int((size[1] - crop) / 2), int((size[0] - crop) / 2)
     pixels = resized[top : top + crop, left : left + crop].astype(np.float32)
-    pixels = (pixels - np.array(preset.mean, np.float32)) / np.array(preset.std, np.float32)
+    pixels -= np.array(preset.mean, np.float32)
+    pixels /= np.array(preset.std, np.float32)
     if channel_order == "RGB":
         pixels = pixels[:, :, ::-1]
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis], dtype=np.float32)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from caffezoo.errors import IndexFileError
 
 INDEX_NAME = "zoo_index.yaml"
+MAX_INDEX_BYTES = 8 * 2**20
 
 
 def data_root() -> Path:

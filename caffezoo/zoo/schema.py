@@ -184,6 +184,14 @@ class Weights(_Hashed):
     member: Text | None = Field(None, description="path of the weights inside the archive")
     size_text: Text | None = Field(None, description="size as published, where the bytes are not known")
     format: WeightsFormat
+    layout: Literal["training-net", "merged-batchnorm"] | None = Field(
+        None,
+        description="where it is not the prototxt's: training-net holds more layers and loads, merged-batchnorm "
+        "was folded and needs another prototxt",
+    )
+    training: Literal["same", "other", "unknown"] = Field(
+        "same", description="other: trained independently of the published figures' weights"
+    )
     state: State
     reported: Day | None = Field(None, description="when it was reported dead")
     thread: Text | None = Field(None, description="where it was reported dead")
@@ -231,7 +239,7 @@ class Origin(Model):
 class Accuracy(Model):
     """A published error or accuracy, as published (percent)."""
 
-    crops: Literal[1, 10, 12, 144] = 1
+    crops: Literal[1, 10, 12, 144] | None = Field(None, description="views an image; absent where not said")
     base_size: Pixels | None = None
     crop_size: Pixels | None = None
     protocol: Text | None = Field(None, description="what else the source says about how it was measured")
@@ -249,6 +257,13 @@ class Accuracy(Model):
                 "an accuracy row needs at least one of top1_error, top5_error, top1_accuracy, top5_accuracy"
             )
         return self
+
+    def error(self, top: Literal[1, 5]) -> float | None:
+        """Top-1 or top-5 error in percent, also where an accuracy was published."""
+        error, accuracy = (self.top1_error, self.top1_accuracy) if top == 1 else (self.top5_error, self.top5_accuracy)
+        if error is None and accuracy is not None:
+            return round(100 - accuracy, 6)
+        return error
 
 
 class Timing(Model):
@@ -271,7 +286,7 @@ class Timing(Model):
 
 
 class Published(Model):
-    """What others measured; the first accuracy row with one crop is the headline figure."""
+    """What others measured; the first row with one crop is the headline figure."""
 
     accuracy: tuple[Accuracy, ...] = ()
     time: tuple[Timing, ...] = ()
