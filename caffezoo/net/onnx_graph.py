@@ -171,6 +171,12 @@ def to_onnx(
     last = {t.name: (t, s) for node in nodes for t, s in zip(node.tops, node.top_shapes, strict=True)}
     for name in outputs if outputs is not None else network.outputs:
         blob, shape = last[name]
+        if tensors[blob] != name and name in network.inputs:
+            raise LoweringError(
+                f"output '{name}' has the name of an input, which ONNX does not allow",
+                where=network.path,
+                hint="give the last in-place layer a top of its own",
+            )
         graph.operators.append(helper.make_node("Identity", [tensors[blob]], [f"{name}"], name=f"output {name}"))
         final.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape[1:]] if shape else []))
     model_graph = helper.make_graph(graph.operators, network.name or "net", inputs, final, graph.constants)

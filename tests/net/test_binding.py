@@ -18,9 +18,7 @@ layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param 
 
 
 def weights_file(**layers: list[Blob]) -> WeightsFile:
-    return WeightsFile(
-        "w.caffemodel", "caffemodel", tuple(LayerBlobs(n, "", tuple(b)) for n, b in layers.items()), ()
-    )
+    return WeightsFile("w.caffemodel", "caffemodel", tuple(LayerBlobs(n, "", tuple(b)) for n, b in layers.items()), ())
 
 
 def blob(*shape: int, legacy: bool = False) -> Blob:

@@ -77,7 +77,9 @@ def test_broken_wiring_is_refused_with_a_line(old: str, new: str, message: str) 
 
 
 def test_phase_decides_which_layers_are_kept() -> None:
-    text = SMALL.replace('layer { name: "prob" type: "Softmax"', 'layer { name: "prob" include { phase: TEST } type: "Softmax"')
+    text = SMALL.replace(
+        'layer { name: "prob" type: "Softmax"', 'layer { name: "prob" include { phase: TEST } type: "Softmax"'
+    )
     assert Network.from_text(text).outputs == ("prob",)
     assert Network.from_text(text, phase=pb.TRAIN).outputs == ("fc",)
 
@@ -89,8 +91,10 @@ def test_registering_a_type_twice_raises() -> None:
 
 
 def test_every_type_that_a_deploy_prototxt_can_hold_has_a_class() -> None:
-    wanted = """Convolution Deconvolution ConvolutionDepthwise DepthwiseConvolution Pooling InnerProduct BatchNorm Scale
-    Bias LRN Eltwise Axpy Concat Slice Split Flatten Reshape Permute Crop Tile Reduction ArgMax MVN Normalize Softmax
-    Dropout ReLU PReLU ELU Sigmoid TanH Swish Clip AbsVal BNLL Power Exp Log Threshold ShuffleChannel Interp Silence
-    Input Data ImageData MemoryData DummyData HDF5Data WindowData SoftmaxWithLoss Accuracy""".split()
+    wanted = (
+        "Convolution Deconvolution ConvolutionDepthwise DepthwiseConvolution Pooling InnerProduct BatchNorm Scale Bias "
+        "LRN Eltwise Axpy Concat Slice Split Flatten Reshape Permute Crop Tile Reduction ArgMax MVN Normalize Softmax "
+        "Dropout ReLU PReLU ELU Sigmoid TanH Swish Clip AbsVal BNLL Power Exp Log Threshold ShuffleChannel Interp "
+        "Silence Input Data ImageData MemoryData DummyData HDF5Data WindowData SoftmaxWithLoss Accuracy"
+    ).split()  # noqa: SIM905
     assert sorted(set(wanted) - set(layer_types())) == []

@@ -1,0 +1,46 @@
+"""The plain-BVLC form: forks' layers gone, names and outputs kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffezoo.net.graph import Network
+from caffezoo.net.plain import to_plain
+
+FORKED = """
+layer { name: "source" type: "MemoryData" top: "data" top: "label"
+        memory_data_param { batch_size: 2 channels: 4 height: 9 width: 9 } }
+layer { name: "dw" type: "ConvolutionDepthwise" bottom: "data" top: "dw"
+        convolution_param { kernel_size: 3 pad: 1 bias_term: false } }
+layer { name: "six" type: "Clip" bottom: "dw" top: "dw" clip_param { min: 0 max: 6 } }
+layer { name: "pool" type: "Pooling" bottom: "dw" top: "pool"
+        pooling_param { kernel_size: 2 stride: 2 ceil_mode: false } }
+layer { name: "gate" type: "Pooling" bottom: "pool" top: "gate" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "axpy" type: "Axpy" bottom: "gate" bottom: "pool" bottom: "pool" top: "axpy" }
+layer { name: "quiet" type: "Silence" bottom: "label" }
+"""
+
+
+def test_forks_layers_become_bvlc_layers_and_everything_else_stays() -> None:
+    net = Network.from_text(FORKED)
+    net = net.with_weights({"dw": [np.ones((4, 1, 3, 3), np.float32)]})
+    plain = to_plain(net)
+    types = {n.layer.type for n in plain.nodes}
+    assert not types & {"ConvolutionDepthwise", "Clip", "Axpy", "MemoryData"}
+    assert not any(n.layer.proto.pooling_param.HasField("ceil_mode") for n in plain.nodes)
+    assert plain.outputs == net.outputs
+    assert [plain.shape(name) for name in plain.outputs] == [net.shape(name) for name in net.outputs]
+    assert plain.weights["dw"][0] is net.weights["dw"][0]
+    assert plain.inputs == {"data": (2, 4, 9, 9), "label": (2,)}
+
+
+def test_the_plain_form_is_a_fixed_point() -> None:
+    once = to_plain(Network.from_text(FORKED))
+    assert [n.layer.proto for n in to_plain(once).nodes] == [n.layer.proto for n in once.nodes]
+
+
+def test_input_layers_carry_the_shape_that_the_network_runs_at() -> None:
+    net = Network.from_text(FORKED).reshaped({"data": (1, 4, 21, 21), "label": (1,)})
+    first = to_plain(net).nodes[0].layer.proto
+    assert first.type == "Input"
+    assert [list(s.dim) for s in first.input_param.shape] == [[1, 4, 21, 21], [1]]
