@@ -96,5 +96,5 @@ def test_every_type_that_a_deploy_prototxt_can_hold_has_a_class() -> None:
         "LRN Eltwise Axpy Concat Slice Split Flatten Reshape Permute Crop Tile Reduction ArgMax MVN Normalize Softmax "
         "Dropout ReLU PReLU ELU Sigmoid TanH Swish Clip AbsVal BNLL Power Exp Log Threshold ShuffleChannel Interp "
         "Silence Input Data ImageData MemoryData DummyData HDF5Data WindowData SoftmaxWithLoss Accuracy"
-    ).split()  # noqa: SIM905
+    ).split()
     assert sorted(set(wanted) - set(layer_types())) == []
