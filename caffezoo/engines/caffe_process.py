@@ -250,7 +250,10 @@ class CaffeProcess:
             (size,) = struct.unpack(">I", read(4))
             if size > MAX_HEADER_BYTES:
                 raise EngineError("it does not speak the worker's protocol", where="engine caffe")
-            header: dict[str, Any] = json.loads(read(size))
+            try:
+                header: dict[str, Any] = dict(json.loads(read(size)))
+            except ValueError:
+                raise EngineError("it does not speak the worker's protocol", where="engine caffe") from None
             arrays = []
             for entry in header.get("arrays", ()):
                 count = int(np.prod(entry["shape"], dtype=np.int64))
