@@ -125,7 +125,7 @@ CASES: dict[str, Case] = {
     "slice_equal": _one("Slice", "slice_param { axis: 3 }", top="y z w"),
     "softmax": _one("Softmax", "", (3, 10), low=-4, high=4),
     "softmax_spatial": _one("Softmax", "softmax_param { axis: -1 }", low=-4, high=4),
-    "softmax_with_loss": _many("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 0", (4, 5), (4,), top="y z", classes=5),
+    "softmax_with_loss": _many("SoftmaxWithLoss", "", (4, 5), (4,), classes=5),
     "softmax_with_loss_ignore": _many(
         "SoftmaxWithLoss", "loss_param { ignore_label: 1 normalization: FULL }", (2, 3, 4, 5), (2, 1, 4, 5), classes=3
     ),
