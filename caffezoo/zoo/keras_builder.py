@@ -90,7 +90,7 @@ class KerasBuilder(NetBuilder):
             A number is a ZeroPadding2D of so many pixels on every side.
         """
         n = self._sizes[x]
-        before, after = (padding, padding) if isinstance(padding, int) else self._padding(n, kernel, strides, padding)
+        before, after = self._padding(n, kernel, strides, padding)
         if before == after:
             pad: IntOrPair = before
             if isinstance(kernel, tuple) and padding == "same":
@@ -137,31 +137,39 @@ class KerasBuilder(NetBuilder):
     def relu6(self, name: str, x: str) -> str:
         return self.clip(name, x, 0.0, 6.0)
 
-    def max_pool(self, name: str, x: str, size: int, *, strides: int = 2, padding: str = "valid") -> str:
-        """Append a MaxPooling2D."""
-        n = self._sizes[x]
-        before, after = self._padding(n, size, strides, padding)
-        out = self.pool(name, x, size, stride=strides, pad=before, floor=padding == "valid")
-        self._sizes[out] = (n + before + after - size) // strides + 1
-        return out
+    def max_pool(self, name: str, x: str, size: int, *, strides: int = 2, padding: str | int = "valid") -> str:
+        """Append a MaxPooling2D; a number is a ZeroPadding2D in front of it, which ``x`` must not fall below."""
+        return self._pool(name, x, size, "MAX", strides, padding)
 
     def average_pool(self, name: str, x: str, size: int, *, strides: int = 1, padding: str = "valid") -> str:
         """Append an AveragePooling2D; see the module's text for 'same'."""
+        if self._padding(self._sizes[x], size, strides, padding)[0] == 0:
+            return self._pool(name, x, size, "AVE", strides, padding)
+        factor = self._reciprocal_cover(x, size, strides)
+        padded = self._pool(f"{name}_padded", x, size, "AVE", strides, padding)
+        return self.eltwise(name, [padded, factor], operation="PROD")
+
+    def _pool(self, name: str, x: str, size: int, method: str, strides: int, padding: str | int) -> str:
+        """Append one Pooling: 'same' pads what TensorFlow pads in front and rounds up, all else rounds down.
+
+        Raises
+        ------
+        ValueError
+            If Caffe's rounding does not give 'same' its ``ceil(n / strides)`` pixels (even windows with stride 1).
+        """
         n = self._sizes[x]
         before, after = self._padding(n, size, strides, padding)
-        options: dict[str, Any] = {"method": "AVE", "stride": strides, "pad": before, "floor": padding == "valid"}
-        if before == 0:
-            out = self.pool(name, x, size, **options)
-        else:
-            factor = self._reciprocal_cover(x, size, options)
-            padded = self.pool(f"{name}_padded", x, size, **options)
-            out = self.eltwise(name, [padded, factor], operation="PROD")
+        if padding == "same" and -(-(n + 2 * before - size) // strides) + 1 != -(-n // strides):
+            raise ValueError(f"{name}: Caffe has no {size}x{size} 'same' window of stride {strides} on {n} pixels")
+        out = self.pool(name, x, size, method=method, stride=strides, pad=before, floor=padding != "same")
         self._sizes[out] = (n + before + after - size) // strides + 1
         return out
 
     @staticmethod
-    def _padding(n: int, kernel: IntOrPair, strides: int, padding: str) -> tuple[int, int]:
-        """Return TensorFlow's padding before and behind ``n`` pixels; (0, 0) for a pair, which has stride 1."""
+    def _padding(n: int, kernel: IntOrPair, strides: int, padding: str | int) -> tuple[int, int]:
+        """Return Keras' padding before and behind ``n`` pixels; (0, 0) for a pair, which has stride 1."""
+        if isinstance(padding, int):
+            return padding, padding
         if padding == "valid" or isinstance(kernel, tuple):
             return 0, 0
         total = max((-(-n // strides) - 1) * strides + kernel - n, 0)
@@ -175,16 +183,16 @@ class KerasBuilder(NetBuilder):
         self.layer("Silence", f"{name}_silence", [row, column], [])
         return name
 
-    def _reciprocal_cover(self, x: str, size: int, options: dict[str, Any]) -> str:
+    def _reciprocal_cover(self, x: str, size: int, strides: int) -> str:
         """Return a blob with the channels of ``x`` and, for each window over its map, 1 / (share of real pixels)."""
-        area = f"same_{self._sizes[x]}_s{options['stride']}"
+        area = f"same_{self._sizes[x]}_k{size}_s{strides}"
         factor = f"{area}_factor"
         if factor not in self._built:
             self._built.add(factor)
             one, rest = self.slice(f"{area}_slice", x, [f"{area}_channel", f"{area}_rest"], [1])
             self.layer("Silence", f"{area}_silence", rest, [])
             ones = self.layer("Power", f"{area}_ones", one, power_param={"scale": 0.0, "shift": 1.0})
-            cover = self.pool(f"{area}_cover", ones, size, **options)
+            cover = self._pool(f"{area}_cover", ones, size, "AVE", strides, "same")
             self.layer("Power", factor, cover, power_param={"power": -1.0})
         channels = self.channels(x)
         tiled = f"{factor}_{channels}"

@@ -35,7 +35,7 @@ def densenet(layers: int, size_px: int = 224) -> KerasBuilder:
     x = b.conv2d("conv1/conv", b.image, 64, 7, strides=2, padding=3)
     x = b.relu("conv1/relu", b.bn("conv1/bn", x))
     # Behind a ReLU Keras' zero padding and Caffe's padding of a maximum are the same.
-    x = b.pool("pool1", x, 3, stride=2, pad=1, floor=True)
+    x = b.max_pool("pool1", x, 3, padding=1)
     for block, depth in enumerate(DEPTHS[layers], start=2):
         if block > 2:
             x = transition(b, f"pool{block - 1}", x)

@@ -125,7 +125,7 @@ def nasnet(plan: Plan, size_px: int | None = None) -> KerasBuilder:
             x = reduction_cell(b, f"reduce_{stage * plan.cells}", x, p, width)
             p = p if plan.skip_reduction else before
         for i in range(plan.cells):
-            cell = stage * plan.cells + i + (stage > 0)  # Keras counts a reduction cell among those after it
+            cell = stage * plan.cells + i + (stage > 0)  # Mobile: 0..3, 5..8, 9..12
             p, x = x, normal_cell(b, str(cell), x, p, width)
     x = b.global_pool("global_average_pooling2d_1", b.rectified(x))
     b.softmax("prob", b.fc("predictions", x, 1000))

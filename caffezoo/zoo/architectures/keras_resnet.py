@@ -78,7 +78,7 @@ def resnet(name: str, depths: tuple[int, ...], width: int, groups: int = 1, size
     b = KerasBuilder(name, provenance(SOURCE, ANY), size_px, bn_eps=EPS)
     x = b.conv2d("conv1_conv", b.image, 64, 7, strides=2, padding=3, bias=bias)
     # Behind a ReLU Keras' zero padding and Caffe's padding of a maximum are the same.
-    x = b.pool("pool1_pool", b.relu("conv1_relu", b.bn("conv1_bn", x)), 3, stride=2, pad=1, floor=True)
+    x = b.max_pool("pool1_pool", b.relu("conv1_relu", b.bn("conv1_bn", x)), 3, padding=1)
     for stage, depth in enumerate(depths, start=2):
         for i in range(1, depth + 1):
             strides = 2 if stage > 2 and i == 1 else 1
@@ -118,7 +118,7 @@ def block_v2(b: KerasBuilder, name: str, x: str, width: int, *, strides: int, pr
 def resnet_v2(name: str, depths: tuple[int, ...], size_px: int = 224) -> KerasBuilder:
     b = KerasBuilder(name, provenance(SOURCE, "multiples of 4, or one less, from 32 up"), size_px, bn_eps=EPS)
     x = b.conv2d("conv1_conv", b.image, 64, 7, strides=2, padding=3, bias=True)
-    x = zero_border(b, "pool1", b.pool("pool1_pool", x, 3, stride=2, pad=1, floor=True))
+    x = zero_border(b, "pool1", b.max_pool("pool1_pool", x, 3, padding=1))
     for stage, (depth, stage_strides) in enumerate(zip(depths, V2_STRIDES, strict=True), start=2):
         for i in range(1, depth + 1):
             strides = stage_strides if i == depth else 1

@@ -38,7 +38,7 @@ def weight_lines(net: Network) -> str:
 
 def edges(net: Network, *layers: str) -> list[int]:
     """Return the height in pixels of the first top of each of these layers."""
-    heights = {node.name: node.top_shapes[0][2] for node in net.nodes if len(node.top_shapes[0]) == 4}
+    heights = {node.name: node.top_shapes[0][2] for node in net.nodes if [*map(len, node.top_shapes[:1])] == [4]}
     return [heights[name] for name in layers]
 
 
