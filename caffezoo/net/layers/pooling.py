@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,11 @@ class PoolAxis:
     def end_pad(self) -> int:
         """Pixels that the last window reaches beyond the image."""
         return max(0, (self.output - 1) * self.stride + self.kernel - self.size - self.pad)
+
+    @property
+    def outside(self) -> bool:
+        """Whether the last window starts beyond the image (rounded up, no pad, stride above kernel)."""
+        return (self.output - 1) * self.stride - self.pad >= self.size
 
     @property
     def overhangs(self) -> bool:
@@ -131,36 +136,39 @@ class Pooling(Layer):
         average = self.param.pool == pb.PoolingParameter.AVE
         if not two_tops and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
             return [scope.op("GlobalAveragePool" if average else "GlobalMaxPool", x)]
-        pads = [a.pad for a in axes] + [a.end_pad for a in axes]
-        # A window wholly outside the image (ceil, no pad, stride > kernel) is beyond what runtimes pad by themselves.
-        if any(a.end_pad >= a.kernel for a in axes):
-            if two_tops:
-                raise scope.refuse("the arg maximum of a window outside the image has no ONNX form")
-            fill = scope.const(0.0 if average else LOWEST)
-            x = scope.op("Pad", x, scope.ints([0, 0, *pads[:2], 0, 0, *pads[2:]]), fill, mode="constant")
-            pads = [0, 0, 0, 0]
+        inner = tuple(replace(a, output=a.output - a.outside) for a in axes)
         attributes: dict[str, Any] = {
             "kernel_shape": [a.kernel for a in axes],
             "strides": [a.stride for a in axes],
-            "pads": pads,
+            "pads": [a.pad for a in inner] + [a.end_pad for a in inner],
         }
         if average:
             return [self._average(scope, x, axes, attributes)]
         if not two_tops:
-            return [scope.op("MaxPool", x, **attributes)]
+            return [self._extend(scope, scope.op("MaxPool", x, **attributes), axes, LOWEST)]
         top, index = scope.ops("MaxPool", x, outputs=2, **attributes)
         index = scope.op("Mod", index, scope.ints([math.prod(scope.bottom_shapes[0][2:])]))
-        return [top, scope.op("Cast", index, to=1)]
+        index = scope.op("Cast", index, to=1)
+        return [self._extend(scope, top, axes, LOWEST), self._extend(scope, index, axes, -1.0)]
 
     def _average(self, scope: LayerScope, x: str, axes: tuple[PoolAxis, PoolAxis], attributes: dict[str, Any]) -> str:
         if not any(a.overhangs for a in axes):
             return scope.op("AveragePool", x, count_include_pad=1, **attributes)
-        if all(a.pad == 0 and a.end_pad < a.kernel for a in axes):
+        if all(a.pad == 0 and not a.outside for a in axes):
             return scope.op("AveragePool", x, count_include_pad=0, **attributes)
-        y = scope.op("AveragePool", x, count_include_pad=1, **attributes)
+        y = self._extend(scope, scope.op("AveragePool", x, count_include_pad=1, **attributes), axes, 0.0)
         divisor = np.outer(axes[0].divisors, axes[1].divisors).astype(np.float64)
         divisor[divisor == 0] = np.nan  # Caffe divides 0 by 0 there
         return scope.op("Mul", y, scope.const(axes[0].kernel * axes[1].kernel / divisor))
+
+    @staticmethod
+    def _extend(scope: LayerScope, y: str, axes: tuple[PoolAxis, PoolAxis], value: float) -> str:
+        """Append the windows that lie outside the image."""
+        # Runtimes refuse pooling pads as large as the kernel (and fuse a Pad before the pooling into it).
+        if not any(a.outside for a in axes):
+            return y
+        pads = [0] * 6 + [int(a.outside) for a in axes]
+        return scope.op("Pad", y, scope.ints(pads), scope.const(value), mode="constant")
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
         if not self.param.HasField("ceil_mode"):
