@@ -146,8 +146,9 @@ def _from_pypi(facts: WeightsFacts, request: Request) -> SourceStream:
 def _from_https(facts: WeightsFacts, request: Request) -> SourceStream:
     if not facts.url:
         raise SourceError("it needs `url`", where=place_of(facts))
-    session = open_session()
-    chunks, total = stream_url(session, facts.url, timeout_s=HTTP_TIMEOUT_S)
+    with open_session() as session:
+        # Closing the session keeps the connection of a stream that has begun.
+        chunks, total = stream_url(session, facts.url, timeout_s=HTTP_TIMEOUT_S)
     return SourceStream(chunks, 0, total)
 
 
