@@ -19,6 +19,8 @@ for.
 
 Automatic names follow Keras: a BatchNormalization ``x`` becomes BatchNorm ``x`` and Scale ``x_scale`` (or, without
 gamma, Bias ``x_bias``); a SeparableConv2D ``x`` becomes ``x_depthwise`` and ``x_pointwise``.
+
+Inputs are BGR as of every Caffe network; where Keras trained on RGB, the first kernel is turned on import, not here.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ depthwise 3x3 filters, a 1x1 projects back without a ReLU, and the narrow ends a
 
 Both keep the layer names of shicai's caffemodels (``conv5_6/dw``, ``conv4_3/expand``). ReLUs are plain, not ReLU6.
 His v2 keeps the 64-channel blocks at 28x28 and strides one block later than the paper: 429 million MACs where the
-paper has 300. Published tables mean TF-slim's training by ``mobilenet-v1-1.0``; shicai's weights are another training
-of the same layers.
+paper has 300. The published tables mean TF-slim's training by ``mobilenet-v1-1.0``, for which nobody published a
+Caffe network; shicai's weights are another training. TF-slim's own arithmetic (ReLU6, epsilon 1e-3, padding behind an
+even map) is that of ``keras-mobilenet-1.0``.
 """
 
 from __future__ import annotations
