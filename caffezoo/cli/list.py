@@ -118,7 +118,7 @@ def _rows(zoo: Index, names: Iterable[str], needed: list[str]) -> list[Row]:
 
 
 def _costs(records: dict[str, Any]) -> dict[str, dict[str, int] | None]:
-    from caffezoo.cli.costs import network_costs
+    from caffezoo.report.costs import network_costs
     from caffezoo.zoo.resources import data_root
 
     root = data_root()

@@ -1,5 +1,5 @@
-"""Costs of networks, computed once: a cache keyed by the prototxt's content, the input size and the code that
-counts."""
+"""Costs and depths of networks, computed once: a cache keyed by the prototxt's content, the input size and the code
+that counts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caffezoo.errors import ZooError
 from caffezoo.zoo.resources import cache_dir
 
-if TYPE_CHECKING:
-    from caffezoo.net.cost import Cost
-
 Wanted = tuple[Path, int]
-_FIELDS = ("parameters", "blob_elements", "macs", "activations")
+_FIELDS = ("parameters", "blob_elements", "macs", "activations", "depth")
 
 
 def network_costs(
@@ -36,8 +34,8 @@ def network_costs(
     Returns
     -------
     dict
-        ``parameters``, ``blob_elements``, ``macs`` and ``activations`` (see :class:`caffezoo.net.cost.Cost`), or the
-        error that the prototxt gives.
+        ``parameters``, ``blob_elements``, ``macs`` and ``activations`` (see :class:`caffezoo.net.cost.Cost`) and
+        ``depth`` (see :func:`caffezoo.report.depth.network_depth`), or the error that the prototxt gives.
     """
     wanted = list(wanted)
     file = cache_dir() / "costs.json"
@@ -51,11 +49,9 @@ def network_costs(
         if progress:
             progress(done, len(missing))
         try:
-            cost = _cost(*item)
+            fresh[keys[item]] = _cost(*item)
         except ZooError as error:
             result[item] = error
-            continue
-        fresh[keys[item]] = {field: getattr(cost, field) for field in _FIELDS}
     if fresh:
         current = {key: value for key, value in kept.items() if key.startswith(code)}
         _write(file, {**current, **fresh})
@@ -65,20 +61,22 @@ def network_costs(
     return result
 
 
-def _cost(prototxt: Path, size: int) -> Cost:
+def _cost(prototxt: Path, size: int) -> dict[str, int]:
     from caffezoo.net.cost import network_cost
     from caffezoo.net.graph import Network
+    from caffezoo.report.depth import network_depth
 
-    return network_cost(Network.load(prototxt).resized(size, batch=1))
+    network = Network.load(prototxt).resized(size, batch=1)
+    return {**asdict(network_cost(network)), "depth": network_depth(network)}
 
 
 def _code_stamp() -> str:
     """A stamp of the modules that count: a change of any of them makes the cache old."""
-    import caffezoo
-
     stamp = hashlib.sha256()
-    net = Path(caffezoo.__file__).parent / "net"
-    for file in sorted([net / "cost.py", net / "graph.py", net / "layer.py", *(net / "layers").glob("*.py")]):
+    package = Path(__file__).parent.parent
+    net = package / "net"
+    counting = [package / "report" / "depth.py", net / "cost.py", net / "graph.py", net / "layer.py"]
+    for file in sorted([*counting, *(net / "layers").glob("*.py")]):
         status = file.stat()
         stamp.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return stamp.hexdigest()[:16]
