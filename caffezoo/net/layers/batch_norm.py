@@ -91,13 +91,16 @@ class BatchNorm(Layer):
         return [x]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
-        if not self.param.scale_bias:
+        extras = [f for f in ("scale_bias", "scale_filler", "bias_filler") if self.param.HasField(f)]
+        if not extras:
             return None
         norm = pb.LayerParameter()
         norm.CopyFrom(self.proto)
-        for extra in ("scale_bias", "scale_filler", "bias_filler"):
+        for extra in extras:
             norm.batch_norm_param.ClearField(extra)
         del norm.param[3:]
+        if not self.param.scale_bias:
+            return PlainForm([norm])
         top = self.proto.top[0]
         scale = pb.LayerParameter(name=f"{self.name}/scale", type="Scale", bottom=[top], top=[top])
         scale.scale_param.bias_term = True
