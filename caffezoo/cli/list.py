@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
+def complete_network(incomplete: str) -> list[str]:
+    """Names of the zoo that begin so, for the shell."""
+    from caffezoo.zoo.index import load_index
+
+    return load_index().names(f"{incomplete}*")
+
+
 def _complete_column(incomplete: str) -> list[str]:
     return [name for name in COLUMNS if name.startswith(incomplete)]
 
@@ -31,7 +38,9 @@ def _complete_family(incomplete: str) -> list[str]:
 
 
 def list_networks(
-    pattern: Annotated[str, typer.Argument(help="Names or aliases, with * and ?.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="Names or aliases, with * and ?.", autocompletion=complete_network)
+    ] = "*",
     family: Annotated[str | None, typer.Option(help="Only this family.", autocompletion=_complete_family)] = None,
     where: Annotated[
         str | None, typer.Option(help="Only rows that meet a condition, such as 'top1 < 20 and gmacs < 8'.")

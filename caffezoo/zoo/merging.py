@@ -179,7 +179,7 @@ def _fault(error: ValidationError, context: tuple[str, ...], places: _Places, ro
     kind, message = first["type"], first["msg"]
     if kind in ("missing", "extra_forbidden"):
         verb = "is missing" if kind == "missing" else "is unknown"
-        message = f"key '{path[-1]}' {verb}"
+        message = f"value {path[-1] + 1} {verb}" if isinstance(path[-1], int) else f"key '{path[-1]}' {verb}"
         steps = _steps(path[:-1])
     else:
         message = message.removeprefix("Value error, ")
