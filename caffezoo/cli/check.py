@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
+from caffezoo.cli.networks import index_option
 from caffezoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Checked:
 def check(
     net: Annotated[str, typer.Argument(metavar="NET|PATTERN|all", help="A network, a pattern, or `all`.")] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of the table.")] = False,
-    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
+    index: index_option = None,
 ) -> None:
     """Check networks: shapes at both presets, parameters against every known weight file, ONNX, plain-BVLC form.
 

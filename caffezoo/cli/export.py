@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from caffezoo.cli.networks import open_with_weights
+from caffezoo.cli.networks import index_option, open_with_weights
 from caffezoo.errors import UsageError
 
 
@@ -26,7 +26,7 @@ def export(
     keep_batch_norm: Annotated[
         bool, typer.Option("--keep-batch-norm", help="Do not fold batch norm and scale into convolutions.")
     ] = False,
-    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
+    index: index_option = None,
 ) -> None:
     """Write a network as an ONNX model of standard operators, with a free batch axis.
 

@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "classify": ("caffezoo.cli.classify", "classify"),
     "list": ("caffezoo.cli.list", "list_networks"),
     "show": ("caffezoo.cli.show", "show"),
+    "check": ("caffezoo.cli.check", "check"),
     "export": ("caffezoo.cli.export", "export"),
     "engines": ("caffezoo.cli.engines", "engines"),
     "fetch": ("caffezoo.cli.fetch", "fetch"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffezoo.cli.networks import open_network
+from caffezoo.cli.networks import index_option, open_network
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
@@ -24,7 +24,7 @@ def show(
     svg: Annotated[Path | None, typer.Option(help="Draw the graph as SVG into this file.")] = None,
     dot: Annotated[Path | None, typer.Option(help="Write the graph for Graphviz into this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
-    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
+    index: index_option = None,
 ) -> None:
     """Show a network's layers with output shapes, parameters and multiply-accumulates, and its totals.
 
