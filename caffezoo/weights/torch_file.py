@@ -28,6 +28,7 @@ from caffezoo.weights.pickle_reader import read_pickle
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 MAX_PICKLE_BYTES = 32 << 20
 MAX_VIEWS_PER_BYTE = 4  # tied weights share a storage; no honest file holds every byte four times
+MAX_EMPTY_ELEMENTS = 1 << 40
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _NESTED_KEYS = ("state_dict", "model")  # where training scripts put the state dict among other things
 _ITEM_BYTES = {"bfloat16": 2, "bool": 1}
@@ -230,7 +231,7 @@ def _view(storages: _Storages, key: str, ref: TensorRef) -> np.ndarray:
         )
     elements = storages.elements(ref.storage)
     if not count:
-        if max(ref.shape, default=0) > 1 << 40:
+        if math.prod(n for n in ref.shape if n) > MAX_EMPTY_ELEMENTS:  # NumPy refuses them too, even times 0
             raise WeightsFileError(f"tensor {key[:80]!r} has a size that cannot be", where=storages.where)
         array = np.empty(ref.shape, elements.dtype)
     else:
@@ -238,7 +239,5 @@ def _view(storages: _Storages, key: str, ref: TensorRef) -> np.ndarray:
         array = np.lib.stride_tricks.as_strided(elements[ref.offset :], ref.shape, steps, writeable=False)
     if ref.storage.dtype == "bfloat16":
         # A bfloat16 is the upper half of a float32.
-        array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    elif ref.storage.dtype == "bool":
-        array = array != 0
-    return array
+        return np.asarray(array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return np.asarray(array != 0) if ref.storage.dtype == "bool" else array

@@ -53,6 +53,7 @@ def test_arrays_come_back_to_the_bit(tmp_path, form, data):
     read = read_state_dict(_write(tmp_path, tw.files_of(arrays)[form]))
     assert list(read) == list(arrays)
     for key, array in arrays.items():
+        assert isinstance(read[key], np.ndarray)
         assert read[key].dtype == array.dtype
         np.testing.assert_array_equal(read[key], array)
 
@@ -137,6 +138,7 @@ def test_operations_that_a_state_dict_has_no_need_of(tmp_path, operation, shown)
         tw.Tensor("0", "float32", 6, (1 << 40,), (0,)),
         tw.Tensor("0", "float32", 6, (2, 3), (1 << 61, 1)),
         tw.Tensor("0", "float32", 6, (0, 1 << 50), (1, 1)),
+        tw.Tensor("0", "float32", 6, (0, 1 << 40, 1 << 40), (1, 1, 1)),
         tw.Tensor("0", "float32", 6, (0,), (1,), offset=7),
         tw.Tensor("0", "float32", 6, (-1,), (1,)),
         tw.Tensor("0", "float32", 6, (6,), (-1,)),
