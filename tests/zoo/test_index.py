@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -201,6 +202,13 @@ def _sources(node: object) -> set[str]:
     if isinstance(node, list | tuple):
         return set().union(*(_sources(v) for v in node))
     return set()
+
+
+def test_input_sizes_are_the_prototxts_own() -> None:
+    for entry in load_index().list():
+        declared = re.search(r"dim: \d+ dim: 3 dim: (\d+) dim: (\d+)", entry.prototxt_path.read_text()[:2000])
+        assert declared is not None, entry.name
+        assert declared.groups() == (str(entry.input.size),) * 2, entry.name
 
 
 def test_no_large_preset() -> None:
