@@ -1,0 +1,139 @@
+"""What is recorded of real Caffe: layer configurations and whole networks, all inputs and weights by formula.
+
+``tools/record_golden.py`` writes ``layers/<Type>.json`` and ``networks/<name>.json`` beside this file; the tests replay
+them where Caffe cannot run. A layer case is its bottoms' shapes and its fields; bottoms are a, b, ... and tops y, z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from caffezoo.engines.seeding import hashed_uniform, seeded_inputs, seeded_weights
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.graph import Network
+from tests.oracle import ROOT, layer_proto, one_layer_net
+
+FOLDER = Path(__file__).parent
+IMAGE = (2, 4, 7, 6)
+
+
+@dataclass(frozen=True)
+class LayerCase:
+    """One layer, with bottoms of these shapes."""
+
+    type: str
+    fields: str
+    shapes: tuple[tuple[int, ...], ...] = (IMAGE,)
+    tops: int = 1
+
+    def proto(self) -> pb.LayerParameter:
+        proto = layer_proto(self.fields)
+        proto.name, proto.type = "layer", self.type
+        proto.bottom.extend("abcd"[: len(self.shapes)])
+        proto.top.extend("yz"[: self.tops])
+        return proto
+
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Return bottoms in [-2, 2), positive where the layer needs it."""
+        low = 2.5 if self.type == "Log" else 0.0
+        key = f"{self.type} {self.fields} {self.shapes}"
+        return {
+            name: hashed_uniform(f"{key}:{name}", shape) * np.float32(2) + np.float32(low)
+            for name, shape in zip("abcd", self.shapes, strict=False)
+        }
+
+    def network(self) -> Network:
+        """Return the layer as a network, with weights."""
+        shapes = dict(zip("abcd", self.shapes, strict=False))
+        network = Network.from_proto(one_layer_net(self.proto(), shapes))
+        return network.with_weights(seeded_weights(network, 1, {})[0])
+
+
+@dataclass(frozen=True)
+class NetworkCase:
+    """A network of the zoo at ``size`` x ``size`` px; ``exponents`` are those of its seeded weights."""
+
+    name: str
+    path: str
+    size: int
+
+    def network(self, exponents: dict[str, int] | None = None) -> tuple[Network, dict[str, int]]:
+        network = Network.load(ROOT / "prototxt" / self.path).resized(self.size)
+        weights, exponents = seeded_weights(network, 2, exponents)
+        return network.with_weights(weights), exponents
+
+    def inputs(self, network: Network) -> dict[str, np.ndarray]:
+        return seeded_inputs(network, 3, batch=2)
+
+
+LAYERS = [
+    LayerCase("Convolution", "convolution_param { num_output: 6 kernel_size: 3 pad: 1 stride: 2 }"),
+    LayerCase(
+        "Convolution", "convolution_param { num_output: 4 kernel_h: 1 kernel_w: 3 pad_w: 1 group: 2 bias_term: false }"
+    ),
+    LayerCase("Convolution", "convolution_param { num_output: 3 kernel_size: 2 dilation: 3 pad: 2 stride: 3 }"),
+    LayerCase(
+        "Deconvolution", "convolution_param { num_output: 4 kernel_size: 3 stride: 2 pad: 1 group: 2 }", ((2, 4, 3, 2),)
+    ),
+    LayerCase("ConvolutionDepthwise", "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"),
+    LayerCase("Pooling", "pooling_param { kernel_size: 3 stride: 2 }"),
+    LayerCase("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
+    LayerCase("Pooling", "pooling_param { kernel_size: 2 stride: 2 ceil_mode: false }"),
+    LayerCase("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"),
+    LayerCase("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 3 pad: 2 }"),
+    LayerCase("Pooling", "pooling_param { pool: AVE kernel_h: 2 kernel_w: 3 stride: 2 round_mode: FLOOR }"),
+    LayerCase("Pooling", "pooling_param { pool: AVE global_pooling: true }"),
+    LayerCase("InnerProduct", "inner_product_param { num_output: 5 }"),
+    LayerCase("InnerProduct", "inner_product_param { num_output: 5 transpose: true bias_term: false axis: 2 }"),
+    LayerCase("BatchNorm", "batch_norm_param { use_global_stats: true eps: 0.001 }"),
+    LayerCase("Scale", "scale_param { bias_term: true }"),
+    LayerCase("Scale", "scale_param { axis: 0 }", (IMAGE, (2, 4))),
+    LayerCase("Bias", ""),
+    LayerCase("LRN", "lrn_param { local_size: 3 alpha: 0.5 beta: 0.75 k: 2 }"),
+    LayerCase("LRN", "lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL }"),
+    LayerCase("Eltwise", "eltwise_param { operation: PROD }", (IMAGE, IMAGE)),
+    LayerCase("Eltwise", "eltwise_param { coeff: 2 coeff: -0.5 coeff: 1 }", (IMAGE, IMAGE, IMAGE)),
+    LayerCase("Eltwise", "eltwise_param { operation: MAX }", (IMAGE, IMAGE)),
+    LayerCase("Axpy", "", ((2, 4, 1, 1), IMAGE, IMAGE)),
+    LayerCase("Concat", "concat_param { axis: 2 }", (IMAGE, (2, 4, 3, 6))),
+    LayerCase("Slice", "slice_param { axis: 1 slice_point: 1 }", tops=2),
+    LayerCase("Flatten", "flatten_param { axis: 2 }"),
+    LayerCase("Reshape", "reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 6 } }"),
+    LayerCase("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }"),
+    LayerCase("Crop", "crop_param { axis: 2 offset: 1 offset: 2 }", (IMAGE, (2, 4, 5, 3))),
+    LayerCase("Tile", "tile_param { axis: 1 tiles: 2 }", ((2, 3, 2, 2),)),
+    LayerCase("Reduction", "reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }"),
+    LayerCase("ArgMax", "argmax_param { top_k: 2 out_max_val: true }"),
+    LayerCase("MVN", "mvn_param { normalize_variance: true across_channels: false }"),
+    LayerCase("Softmax", ""),
+    LayerCase("Softmax", "softmax_param { axis: 2 }"),
+    LayerCase("ReLU", "relu_param { negative_slope: 0.125 }"),
+    LayerCase("PReLU", ""),
+    LayerCase("ELU", "elu_param { alpha: 0.5 }"),
+    LayerCase("Sigmoid", ""),
+    LayerCase("TanH", ""),
+    LayerCase("Swish", "swish_param { beta: 1.5 }"),
+    LayerCase("Clip", "clip_param { min: 0 max: 1 }"),
+    LayerCase("AbsVal", ""),
+    LayerCase("BNLL", ""),
+    LayerCase("Power", "power_param { power: 2 scale: 0.5 shift: 1 }"),
+    LayerCase("Exp", "exp_param { base: 2 scale: 0.5 }"),
+    LayerCase("Log", "log_param { base: 10 }"),
+    LayerCase("Threshold", "threshold_param { threshold: 0.5 }"),
+    LayerCase("ShuffleChannel", "shuffle_channel_param { group: 2 }"),
+]
+
+NETWORKS = [
+    NetworkCase("resnet18-priv", "resnet/deploy_resnet18-priv.prototxt", 64),
+    NetworkCase("dpn-68-extra", "dpn/deploy_dpn-68-extra.prototxt", 64),
+    NetworkCase("googlenet", "inception/deploy_googlenet.prototxt", 224),
+    NetworkCase("se-inception-v2", "senet/deploy_se-inception-v2.prototxt", 64),
+    NetworkCase("mobilenet-v2", "mobilenet/deploy_mobilenet-v2.prototxt", 64),
+    NetworkCase("densenet121", "densenet/deploy_densenet121.prototxt", 64),
+    NetworkCase("efficientnet-lite0", "efficientnet-lite/deploy_efficientnet-lite0.prototxt", 64),
+]
+CLASS_STEP = 5
+"""Every fifth class of a network's output is recorded, and the whole top-5."""
