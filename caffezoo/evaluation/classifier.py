@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from caffezoo.zoo.entry import NetworkEntry
 
 Triple = tuple[float, float, float]
+MAX_BATCH_SIZE = 1024
 DEFAULT_BASE_SIZE = 256  # px, for files of which no preprocessing is known
 
 
@@ -138,6 +139,8 @@ def open_classifier(
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
+    if not 1 <= batch_size <= MAX_BATCH_SIZE:
+        raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
     network = Network.load(recipe.prototxt)
     crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
     protocol = Protocol(

@@ -161,8 +161,8 @@ def _in_order(dataset: Dataset, order: str | None, network_order: str) -> Datase
         return dataset
     if network_order not in ("2012", "2015"):
         raise UsageError(
-            f"{dataset.label_list} holds ImageNet labels, and this network has other classes",
-            where=dataset.name,
+            "its labels are ImageNet's, and this network has other classes",
+            where=f"--data {dataset.name}",
             hint="give --data and --val-file with labels of the network's own classes",
         )
     permutation = label_permutation(order, network_order)

@@ -73,7 +73,9 @@ def test_the_sample_is_in_2012_order():
     assert [i.label for i in open_dataset("sample", sample=sample, limit=1).images] == [0]
     there = label_permutation("2012", "2015")
     assert [i.label for i in open_dataset("sample", sample=sample, network_order="2015").images] == list(there[:2])
-    with pytest.raises(UsageError, match="sample: sample holds ImageNet labels, and this network has other classes"):
+    with pytest.raises(
+        UsageError, match="--data sample: its labels are ImageNet's, and this network has other classes"
+    ):
         open_dataset("sample", sample=sample, network_order="other")
 
 

@@ -1,0 +1,177 @@
+"""The commands evaluate and classify from flags to output, on a small real network in files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from caffezoo.cli.main import main
+from caffezoo.formats.caffemodel_writer import write_caffemodel
+from caffezoo.net.graph import Network
+
+PROTOTXT = """
+name: "colours"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } }
+layer { name: "mean" type: "Pooling" bottom: "data" top: "mean" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "mean" top: "fc" inner_product_param { num_output: %d } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
+COLOURS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (240, 240, 240), (5, 5, 5), (250, 250, 10)]
+
+
+def write_network(folder, classes=6):
+    """A network whose class k is the k-th colour: logits are minus squared distances to the normalised colours."""
+    (folder / "net.prototxt").write_text(PROTOTXT % classes)
+    network = Network.load(folder / "net.prototxt")
+    points = (np.array(COLOURS[:classes], np.float32) - MEAN) / STD
+    weights = {"fc": [(2 * points).astype(np.float32), -(points**2).sum(1).astype(np.float32)]}
+    write_caffemodel(folder / "net.caffemodel", network.prototxt.net, weights)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Flags of the network, a folder of images in which each shows its class's colour, and a list."""
+    write_network(tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    for k, colour in enumerate(COLOURS):
+        picture = np.full((40 + k, 50, 3), colour, np.uint8)
+        (images / f"{k}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+    (tmp_path / "val.txt").write_text("".join(f"{k}.jpg {k}\n" for k in range(6)))
+    return tmp_path
+
+
+def network_flags(folder):
+    numbers = [str(v) for v in MEAN]
+    return [
+        *("--prototxt", str(folder / "net.prototxt"), "--weights", str(folder / "net.caffemodel")),
+        *("--mean", *numbers, "--std", *(str(v) for v in STD), "--base-size", "36"),
+    ]
+
+
+def data_flags(folder):
+    return ["--data", str(folder / "images"), "--val-file", str(folder / "val.txt")]
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err
+
+
+def test_evaluate_prints_errors_with_intervals(files, capsys):
+    lines = (files / "val.txt").read_text().replace("5.jpg 5", "5.jpg 4")
+    (files / "val.txt").write_text(lines)
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
+    assert (status, err) == (0, "")
+    assert "top-1 error  16.67 %  [3.01, 56.35] at 95 %  (1 of 6)" in out
+    assert "top-5 error  0.00 %" in out
+    assert "1 crop of 32 px, short side 36 px" in out
+    assert "mean 100 110 120, std 50 60 70 (B, G, R)" in out
+
+
+@pytest.mark.parametrize("crops", ["1", "12"])
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_evaluate_json_is_one_line(files, capsys, crops, engine):
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    flags = ["--crops", crops, "--engine", engine, "--batch-size", "4", "--json"]
+    status, out, _ = run(capsys, "evaluate", *network_flags(files), *data_flags(files), *flags)
+    assert status == 0
+    assert out.count("\n") == 1
+    record = json.loads(out)
+    assert (record["top1_error"], record["top5_error"], record["images"]) == (0, 0, 6)
+    assert (record["engine"], record["precision"], record["protocol"]["crops"]) == (engine, "float32", int(crops))
+    assert engine in record["versions"]
+
+
+def test_unreadable_images_are_told_and_strict_stops(files, capsys):
+    (files / "images/2.jpg").write_text("<html>")
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
+    assert status == 0
+    assert "5 images, 1 unreadable" in out
+    assert "2.jpg: a text page (HTML or XML), not an image" in err
+    assert "1 of 6 images are unreadable and not in the error rates" in err
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files), "--strict")
+    assert (status, out) == (1, "")
+    assert err.startswith("caffezoo: error: ")
+    assert err.count("\n") == 1
+
+
+def without(flags, name, values=1):
+    at = flags.index(name)
+    return flags[:at] + flags[at + 1 + values :]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (lambda f: [], 2, "which network?; give --net NAME, or --prototxt FILE"),
+        (lambda f: [*f, "--net", "efficientnet-lite0"], 2, "which network?"),
+        (lambda f: without(f, "--weights"), 2, "a prototxt file needs --weights FILE"),
+        (lambda f: without(f, "--mean", 3), 2, "give --mean B G R"),
+        (lambda f: [*without(f, "--mean", 3), "--mean", "nan", "0", "0"], 2, "holds a value that is not finite"),
+        (lambda f: [*without(f, "--std", 3), "--std", "1", "0", "1"], 2, "holds a value that is not above 0"),
+        (lambda f: [*without(f, "--weights"), "--weights", "none.caffemodel"], 2, "none.caffemodel: no such file"),
+        (lambda f: [*f, "--crops", "7"], 2, "7 crops are no protocol; choose 1, 12 or 144"),
+        (lambda f: [*f, "--crops", "144"], 2, "144 crops are not defined for crop size 32"),
+        (lambda f: [*f, "--crop-size", "37"], 2, "crop size 37 does not fit into base size 36"),
+        (lambda f: [*f, "--crop-size", "300", "--base-size", "9999"], 2, "base size 9999 is not in 1..4096"),
+        (lambda f: [*f, "--resize", "long"], 2, "resize mode 'long' is unknown"),
+        (lambda f: [*f, "--engine", "openvin"], 2, "unknown engine 'openvin'; did you mean openvino?"),
+        (lambda f: [*f, "--precision", "int7"], 2, "unknown precision 'int7'"),
+        (lambda f: [*f, "--batch-size", "0"], 2, "batch size 0"),
+        (lambda f: [*f, "--threads", "0"], 2, "0 threads"),
+        (lambda f: [*f, "--limit", "0"], 2, "limit 0 is below 1"),
+        (lambda f: [*f, "--data", "nowhere"], 1, "nowhere: no such folder or list"),
+        (lambda f: [*f, "--data", "sample"], 2, "--data sample has its own labels"),
+    ],
+)
+def test_wrong_flags_are_one_line(files, capsys, change, status, message):
+    flags = change(network_flags(files))
+    code, out, err = run(capsys, "evaluate", *data_flags(files), *flags)
+    assert (code, out) == (status, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_labels_that_the_network_does_not_have(files, capsys):
+    write_network(files, classes=4)
+    status, _, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
+    assert status == 1
+    assert "val.txt:5: label 4 is out of range: the network has 4 classes, 0..3" in err
+    (files / "val.txt").write_text("0.jpg 0\n1.jpg 2\n")
+    status, out, _ = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
+    assert status == 0
+    assert "top-1 error  50.00 %" in out
+    assert "top-5" not in out  # four classes have none
+
+
+def test_classify(files, capsys):
+    images = [files / f"images/{k}.jpg" for k in (3, 1)]
+    status, out, _ = run(capsys, "classify", *images, *network_flags(files), "--top", "2")
+    assert status == 0
+    lines = out.splitlines()
+    assert (lines[0], lines[3]) == (str(images[0]), str(images[1]))
+    assert lines[1].split()[1:] == ["%", "3", "class", "3"]
+    status, out, err = run(
+        capsys, "classify", images[0], files / "none.jpg", images[1], *network_flags(files), "--json"
+    )
+    assert status == 1
+    assert err == f"caffezoo: error: {files / 'none.jpg'}: no such image\n"
+    found = json.loads(out)
+    assert [(f["image"], f["top"][0]["index"]) for f in found] == [(str(images[0]), 3), (str(images[1]), 1)]
+    assert all(len(f["top"]) == 5 and sum(f["probabilities"]) == pytest.approx(1, abs=1e-5) for f in found)
+
+
+def test_the_door_is_the_command(files):
+    door = Path(__file__).parents[2] / "cls/evaluation_cls.py"
+    command = [sys.executable, door, *network_flags(files), *data_flags(files), "--json"]
+    finished = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=True)
+    assert json.loads(finished.stdout)["images"] == 6
