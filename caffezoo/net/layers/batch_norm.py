@@ -26,10 +26,13 @@ class BatchNorm(Layer):
 
     param_name = "batch_norm_param"
 
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[0]) < 2:
+            self.fail(f"takes a blob with channels on axis 1, has {bottoms[0]}")
+        return [bottoms[0]]
+
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        if not bottoms[0]:
-            self.fail("takes a blob with at least one axis")
-        channels: Shape = (self._channels(bottoms[0]),)
+        channels: Shape = bottoms[0][1:2]
         return [channels, channels, (1,)] + [channels] * (2 if self.param.scale_bias else 0)
 
     def parameter_count(self, bottoms: Sequence[Shape]) -> int:
@@ -42,10 +45,6 @@ class BatchNorm(Layer):
         if self.param.HasField("use_global_stats"):
             return bool(self.param.use_global_stats)
         return not (self.proto.HasField("phase") and self.proto.phase == pb.TRAIN)
-
-    @staticmethod
-    def _channels(bottom: Shape) -> int:
-        return bottom[1] if len(bottom) > 1 else 1
 
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         return self._map(blobs) if self.uses_global_stats else None
@@ -76,7 +75,7 @@ class BatchNorm(Layer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         shape, x = scope.bottom_shapes[0], scope.bottoms[0]
-        line = (1, self._channels(shape), *(1 for _ in shape[2:])) if len(shape) > 1 else (1,)
+        line = (1, shape[1], *(1 for _ in shape[2:]))
         if self.uses_global_stats:
             own = self._map(scope.blobs)
             scale, shift = own.a.reshape(line), own.b.reshape(line)

@@ -32,11 +32,17 @@ class LRN(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         x, n = scope.bottoms[0], int(self.param.local_size)
         alpha, beta, k = self.param.alpha, self.param.beta, self.param.k
-        if self.param.norm_region == pb.LRNParameter.ACROSS_CHANNELS:
+        across, shape = self.param.norm_region == pb.LRNParameter.ACROSS_CHANNELS, scope.bottom_shapes[0]
+        if across and float(k).is_integer():
             return [scope.op("LRN", x, size=n, alpha=alpha, beta=beta, bias=k)]
+        # OpenVINO's LRN takes the bias for an integer, so any other k is written out.
         y = scope.op("Mul", x, x)
         if n > 1:
-            pads = [n // 2] * 4
-            y = scope.op("AveragePool", y, kernel_shape=[n, n], strides=[1, 1], pads=pads, count_include_pad=1)
-        y = scope.op("Add", scope.op("Mul", y, scope.const(alpha)), scope.const(1.0))
+            kernel, pads = ([n, 1], [n // 2, 0]) if across else ([n, n], [n // 2, n // 2])
+            if across:
+                y = scope.reshape(y, [0, 1, shape[1], shape[2] * shape[3]])
+            y = scope.op("AveragePool", y, kernel_shape=kernel, strides=[1, 1], pads=pads * 2, count_include_pad=1)
+            if across:
+                y = scope.reshape(y, [0, *shape[1:]])
+        y = scope.op("Add", scope.op("Mul", y, scope.const(alpha)), scope.const(k if across else 1.0))
         return [scope.op("Mul", x, scope.op("Pow", y, scope.const(-beta)))]

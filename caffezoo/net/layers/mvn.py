@@ -18,6 +18,7 @@ class MVN(Layer):
     """``(x - mean) / (sqrt(variance) + eps)`` over each channel of a sample, or ``across_channels`` over the sample.
 
     Without ``normalize_variance`` the mean only is taken off. The variance is the biased one; eps is added to its root.
+    The top always has four axes.
     """
 
     param_name = "mvn_param"
@@ -26,13 +27,13 @@ class MVN(Layer):
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         if len(bottoms[0]) > 4:
             self.fail(f"takes a blob with at most 4 axes, has {bottoms[0]}")
-        return [bottoms[0]]
+        return [(*bottoms[0], 1, 1, 1, 1)[:4]]
 
     def onnx(self, scope: LayerScope) -> list[str]:
         x = scope.bottoms[0]
-        axes = list(range(1 if self.param.across_channels else 2, len(scope.bottom_shapes[0])))
-        if not axes:
-            return [scope.op("Sub", x, x)]  # every value is its own mean
+        if len(scope.bottom_shapes[0]) < 4:
+            x = scope.reshape(x, [0, *scope.top_shapes[0][1:]])
+        axes = [1, 2, 3] if self.param.across_channels else [2, 3]
         x = scope.op("Sub", x, scope.op("ReduceMean", x, axes=axes, keepdims=1))
         if not self.param.normalize_variance:
             return [x]

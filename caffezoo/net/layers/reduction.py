@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
 
 
+TOP_K_LIMIT = 256
+"""Largest top_k of an ArgMax that has an ONNX form: it compares every pair of the places."""
+
+
 @register("Reduction")
 class Reduction(Layer):
     """``coeff`` times sum, sum of magnitudes, sum of squares or mean over all axes from ``axis`` (0) on."""
@@ -67,20 +71,39 @@ class ArgMax(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         shape, x = scope.bottom_shapes[0], scope.bottoms[0]
         axis = self._axis(shape)
+        if self.param.top_k > TOP_K_LIMIT:
+            raise scope.refuse(f"top_k {self.param.top_k} is above {TOP_K_LIMIT}, the most that has an ONNX form")
         if axis is None:
-            x = scope.reshape(x, [0, int(np.prod(shape[1:]))])
-            values, indices = self._largest(scope, x, 1, int(np.prod(shape[1:])))
+            size = int(np.prod(shape[1:]))
+            values, indices = self._largest(scope, scope.reshape(x, [0, size]), size)
             pair = [scope.op("Unsqueeze", t, scope.ints([1, *range(3, len(shape))])) for t in (indices, values)]
             return [scope.op("Concat", *pair, axis=1) if self.param.out_max_val else pair[0]]
         if axis == 0:
             raise scope.refuse("an arg maximum over the batch axis has no form with a free batch")
-        values, indices = self._largest(scope, x, axis, shape[axis])
-        return [values if self.param.out_max_val else indices]
+        last = len(shape) - 1
+        order = [i for i in range(last + 1) if i != axis] + [axis]
+        if axis != last:
+            x = scope.op("Transpose", x, perm=order)
+        values, indices = self._largest(scope, x, shape[axis])
+        y = values if self.param.out_max_val else indices
+        return [y if axis == last else scope.op("Transpose", y, perm=[order.index(i) for i in range(last + 1)])]
 
-    def _largest(self, scope: LayerScope, x: str, axis: int, size: int) -> tuple[str, str]:
-        """Append the search; return values and indices (as float32)."""
-        # TopK takes the smaller index of equal values, so it looks at the axis backwards.
-        back = scope.op("Gather", x, scope.ints(range(size - 1, -1, -1)), axis=axis)
-        values, indices = scope.ops("TopK", back, scope.ints([int(self.param.top_k)]), outputs=2, axis=axis)
-        indices = scope.op("Sub", scope.const(size - 1, np.int64), indices)
-        return values, scope.op("Cast", indices, to=1)
+    def _largest(self, scope: LayerScope, x: str, size: int) -> tuple[str, str]:
+        """Append the search along the last axis; return values and indices, both float32.
+
+        Runtimes disagree on the indices of equal values in TopK, never on the values. So the values are found first,
+        and then, for the value at place p, all its indices, of which the first equal value takes the largest.
+        """
+        k, behind, before = int(self.param.top_k), scope.ints([-1]), scope.ints([-2])
+        values = scope.ops("TopK", x, scope.ints([k]), outputs=2, axis=-1)[0]
+        column = scope.op("Unsqueeze", values, behind)
+        same = scope.op("Equal", scope.op("Unsqueeze", x, before), column)
+        places = scope.op("Where", same, scope.const(np.arange(size)), scope.const(-1.0))
+        if k == 1:
+            indices = scope.op("ReduceMax", places, axes=[-1], keepdims=0)
+            return values, indices
+        falling = scope.ops("TopK", places, scope.ints([k]), outputs=2, axis=-1)[0]
+        twins = scope.op("Cast", scope.op("Equal", column, scope.op("Unsqueeze", values, before)), to=1)
+        earlier = scope.op("Mul", twins, scope.const(np.tril(np.ones((k, k)), -1)))
+        turn = scope.op("Cast", scope.op("ReduceSum", earlier, behind, keepdims=1), to=7)
+        return values, scope.op("Squeeze", scope.op("GatherElements", falling, turn, axis=-1), behind)

@@ -17,16 +17,20 @@ from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
 @requires_caffe
 @cases(20)
-@given(shapes(1, 5), st.sampled_from([0.0, 0.5, 1.0, 999.982]), st.sampled_from([1e-5, 1e-3]), st.booleans(), SEEDS)
+@given(shapes(2, 5), st.sampled_from([0.0, 0.5, 1.0, 999.982]), st.sampled_from([1e-5, 1e-3]), st.booleans(), SEEDS)
 def test_matches_caffe(shape: tuple[int, ...], factor: float, eps: float, fused: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    channels = shape[1] if len(shape) > 1 else 1
-    fused = fused and len(shape) > 1
+    channels = shape[1]
     blobs = [rng.uniform(-1, 1, channels), rng.uniform(0.1, 2, channels), np.array([factor])]
     if fused:
         blobs += [rng.uniform(-1, 1, channels), rng.uniform(-1, 1, channels)]
     param = f"eps: {eps} scale_bias: {str(fused).lower()}"
     assert assert_layer_matches_caffe(_text(param), arrays({"x": shape}, seed), blobs) == "matched"
+
+
+@requires_caffe
+def test_a_vector_is_refused_by_caffe_too() -> None:
+    assert assert_layer_matches_caffe(_text(""), arrays({"x": (4,)}, 0)) == "refused"
 
 
 def test_batch_statistics_follow_the_formula() -> None:

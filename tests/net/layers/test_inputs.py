@@ -1,0 +1,82 @@
+"""Input and the data layers."""
+
+from __future__ import annotations
+
+import pytest
+
+from caffezoo.errors import ShapeError
+from caffezoo.net.graph import Network
+from caffezoo.net.layer import make_layer
+from tests.oracle import layer_proto
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ('type: "Input" top: "a" input_param { shape { dim: 2 dim: 3 } }', [(2, 3)]),
+        ('type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 3 } }', [(2, 3), (2, 3)]),
+        ('type: "Input" top: "a" top: "b" input_param { shape { dim: 2 } shape { dim: 3 } }', [(2,), (3,)]),
+        (
+            'type: "Data" top: "a" top: "b" data_param { batch_size: 8 } transform_param { crop_size: 227 }',
+            [(8, 3, 227, 227), (8,)],
+        ),
+        (
+            'type: "Data" top: "a" data_param { batch_size: 8 } transform_param { crop_size: 28 force_gray: true }',
+            [(8, 1, 28, 28)],
+        ),
+        (
+            'type: "ImageData" top: "a" top: "b" image_data_param { batch_size: 4 new_height: 20 new_width: 30 }',
+            [(4, 3, 20, 30), (4,)],
+        ),
+        (
+            'type: "WindowData" top: "a" top: "b" window_data_param { batch_size: 4 } transform_param { crop_size: 9 }',
+            [(4, 3, 9, 9), (4,)],
+        ),
+        (
+            'type: "MemoryData" top: "a" top: "b" memory_data_param { batch_size: 5 channels: 1 height: 6 width: 7 }',
+            [(5, 1, 6, 7), (5,)],
+        ),
+        ('type: "DummyData" top: "a" dummy_data_param { shape { dim: 2 dim: 3 } }', [(2, 3)]),
+        (
+            'type: "DummyData" top: "a" top: "b" '
+            "dummy_data_param { num: 2 channels: 3 channels: 1 height: 4 height: 1 width: 5 width: 1 }",
+            [(2, 3, 4, 5), (2, 1, 1, 1)],
+        ),
+    ],
+)
+def test_shapes(text: str, shapes: list[tuple[int, ...]]) -> None:
+    layer = make_layer(layer_proto(f'name: "data" {text}'))
+    assert layer.is_input
+    assert layer.top_shapes([]) == shapes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('type: "Input" top: "a"', "has no shape"),
+        ('type: "Input" top: "a" input_param { shape { dim: 2 } shape { dim: 3 } }', "takes one shape, or one a top"),
+        ('type: "Input" top: "a" input_param { shape { dim: 0 } }', "axis below 1"),
+        ('type: "Input" top: "a" bottom: "b"', r"takes 0 bottom\(s\), has 1"),
+        ('type: "Data" top: "a" data_param { batch_size: 8 }', "how large its images are"),
+        ('type: "Data" top: "a" transform_param { crop_size: 8 }', "batch_size must be positive"),
+        ('type: "ImageData" top: "a" top: "b" image_data_param { new_height: 8 }', "both new_height and new_width"),
+        ('type: "MemoryData" top: "a" top: "b"', "must be given and positive"),
+        ('type: "DummyData" top: "a"', "has no shape"),
+        ('type: "DummyData" top: "a" dummy_data_param { num: 1 shape { dim: 1 } }', "exclude each other"),
+        ('type: "DummyData" top: "a" dummy_data_param { num: 1 }', "each be given once"),
+        ('type: "HDF5Data" top: "a"', "replace it by an Input layer"),
+    ],
+)
+def test_refusals(text: str, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        make_layer(layer_proto(f'name: "data" {text}')).top_shapes([])
+
+
+def test_a_data_layer_is_an_input_of_the_network() -> None:
+    net = Network.from_text("""
+        layer { name: "data" type: "Data" top: "data" top: "label" data_param { batch_size: 8 }
+                transform_param { crop_size: 32 } }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+                convolution_param { num_output: 4 kernel_size: 3 } }""")
+    assert net.inputs == {"data": (8, 3, 32, 32), "label": (8,)}
+    assert net.shape("conv") == (8, 4, 30, 30)
