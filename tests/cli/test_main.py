@@ -1,0 +1,65 @@
+"""The program around the verbs: exit statuses, one-line errors, imports on demand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from caffezoo.cli.main import VERBS, main, make_app
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "caffezoo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload]
+
+
+def test_a_users_error_is_one_line_and_an_exit_status() -> None:
+    done = run("show", "dpn-29")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("caffezoo: error: unknown network 'dpn-29'; did you mean dpn-")
+    assert done.stderr.count("\n") == 1
+
+
+def test_version_and_help_answer_without_a_verb() -> None:
+    assert run("--version").stdout.startswith("caffezoo 0.")
+    text = run("--help").stdout
+    assert all(verb in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert f"caffezoo {verb}" in text.split("Options")[0].replace("Usage: caffezoo", "")
+
+
+def test_an_unknown_verb_is_a_usage_error() -> None:
+    done = run("evalute")
+    assert done.returncode == 2
+    assert "evalute" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m caffezoo show resnet152 | head -n 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.startswith("layer")
+    assert done.stderr == ""
+
+
+def test_a_verb_imports_no_runtime_of_another() -> None:
+    code = (
+        "import sys; from caffezoo.cli.main import make_app; make_app('list'); print(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", "import json; " + code], text=True))
+    assert not {"openvino", "onnx", "onnxruntime", "torch", "cv2", "pandas", "requests", "numpy"} & set(loaded)
+    assert make_app("list") is not None
