@@ -15,7 +15,14 @@ def engines(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """List the engines with their versions, devices and precisions; the first is the default."""
+    """List the engines with their versions, devices and precisions; the first is the default.
+
+    Examples:
+
+    `caffezoo engines`
+
+    `caffezoo engines --caffe-python ~/caffe-venv/bin/python`
+    """
     from caffezoo.engines.registry import engine_infos
 
     infos = engine_infos(caffe_python)
