@@ -12,7 +12,8 @@ URL; ``hint`` says what to do next. The command line prints ``str(error)`` and e
     ├── FormatError                 a file cannot be read
     │   ├── PrototxtError               text NetParameter: syntax, a rule of Caffe broken
     │   ├── WeightsFileError            caffemodel, HDF5, torch file: truncated, foreign, too large
-    │   └── IndexFileError              zoo_index.yaml or a user's index
+    │   ├── IndexFileError              zoo_index.yaml or a user's index
+    │   └── ResultsError                results/*.csv, or a record to be added to them
     ├── NetworkError                a network that cannot be
     │   ├── UnknownLayerError           no class for this layer type
     │   ├── ShapeError                  a layer cannot take these bottoms
@@ -93,6 +94,10 @@ class WeightsFileError(FormatError):
 
 class IndexFileError(FormatError):
     """An index file that cannot be; ``where`` carries the context stack."""
+
+
+class ResultsError(FormatError):
+    """A results file, a row of it or a record for it that cannot be; ``where`` is ``file:line``."""
 
 
 class NetworkError(ZooError):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from caffezoo.report.published import error_percent, headline
+
 Record = Mapping[str, Any]
 Cost = Mapping[str, int] | None
 Value = float | int | str | None
@@ -25,18 +27,6 @@ class Column:
     value: Callable[[str, Record, Cost], Value]
     decimals: int | None = None
     computed: bool = False
-
-
-def headline(record: Record) -> Record:
-    """The published row that the entry's ``headline`` gives, as plain data; empty if there is none."""
-    rows = (record.get("published") or {}).get("accuracy") or ()
-    return next((row for crops in (1, None) for row in rows if row.get("crops") == crops), {})
-
-
-def error_percent(row: Record, top: int) -> float | None:
-    """Top-1 or top-5 error of a published row, percent; from the accuracy where that was published."""
-    error, accuracy = row.get(f"top{top}_error"), row.get(f"top{top}_accuracy")
-    return round(100 - accuracy, 6) if error is None and accuracy is not None else error
 
 
 def _published(top: int, crops: int, large: bool = False) -> Callable[[str, Record, Cost], Value]:

@@ -100,7 +100,9 @@ def evaluate(
         classifier.close()
     _report_unreadable(result)
     if as_json:
-        print(json.dumps(result.to_json()))
+        from caffezoo.report.provenance import provenance
+
+        print(json.dumps({**result.to_json(), **provenance(["caffezoo", *sys.argv[1:]])}))
     else:
         _print_result(result)
     if result.interrupted:

@@ -1,0 +1,212 @@
+"""``caffezoo results``: list, add, compare and check what was measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caffezoo.errors import ResultsError, UsageError
+
+if TYPE_CHECKING:
+    from caffezoo.report.comparison import Difference
+    from caffezoo.report.rows import Measured
+    from caffezoo.report.store import Store
+
+FolderOption = Annotated[
+    Path | None, typer.Option("--results", metavar="DIR", help="Folder of the CSV files. Default: results/ of the zoo.")
+]
+IndexOption = Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")]
+
+results = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="List, add, compare and check what was measured.",
+)
+
+_SHOWN = {
+    "accuracy": "run date network crops crop_size images top1_error top5_error engine precision data".split(),
+    "time": "run date network crop_size batch_size forward_ms backward_ms engine precision threads device".split(),
+    "layers": "run position layer layer_type forward_ms backward_ms".split(),
+}
+
+
+def open_store(folder: Path | None) -> Store:
+    """Return the store in a folder, or the zoo's own."""
+    from caffezoo.report.store import Store
+    from caffezoo.zoo.resources import data_root
+
+    if folder is not None and not folder.is_dir():
+        raise UsageError("no such folder", where=str(folder))
+    return Store(folder if folder is not None else data_root() / "results")
+
+
+def warn_of_faults(store: Store) -> None:
+    """Say on stderr which rows are left out."""
+    for contents in (store.accuracy(), store.time(), store.layers()):
+        for fault in contents.faults:
+            print(f"caffezoo: warning: row left out: {fault}", file=sys.stderr)
+
+
+@results.command("list")
+def list_results(
+    table: Annotated[str, typer.Argument(metavar="accuracy|time|layers", help="Which rows.")] = "accuracy",
+    network: Annotated[str | None, typer.Option("--net", help="Only this network.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with every column.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column.")] = False,
+    folder: FolderOption = None,
+) -> None:
+    """List measurements; errors in percent, times in ms."""
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other")
+    store = open_store(folder)
+    frame = store.frame(table)
+    warn_of_faults(store)
+    if network is not None:
+        from caffezoo.zoo.index import fold
+
+        if table == "layers":
+            runs = {row.run for row in store.time().rows if fold(row.network) == fold(network)}
+            frame = frame[frame["run"].isin(runs)]
+        else:
+            frame = frame[frame["network"].map(fold) == fold(network)]
+    if as_json:
+        print(frame.to_json(orient="records", indent=1))
+    elif as_csv:
+        print(frame.to_csv(index=False), end="")
+    elif frame.empty:
+        print("no results yet" if network is None else f"no results of {network} yet")
+    else:
+        print(frame[_SHOWN[table]].to_string(index=False, na_rep="-"))
+
+
+@results.command("add")
+def add(
+    records: Annotated[Path, typer.Argument(metavar="FILE|-", help="JSON lines, or - for standard input.")],
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Add what `caffezoo evaluate --json` prints; nothing is added if any record is bad.
+
+    Example: `caffezoo evaluate --net dpn-92 --json | caffezoo results add -`
+    """
+    from caffezoo.report.records import MAX_RECORD_BYTES, parse_records
+    from caffezoo.report.rows import Measured
+    from caffezoo.zoo.index import load_index
+
+    name = "standard input" if str(records) == "-" else str(records)
+    try:
+        if str(records) == "-":
+            content = sys.stdin.buffer.read(MAX_RECORD_BYTES + 1)
+        else:
+            with records.open("rb") as stream:
+                content = stream.read(MAX_RECORD_BYTES + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise ResultsError(f"cannot be read: {error.strerror}", where=name) from None
+    except UnicodeDecodeError:
+        raise ResultsError("is not UTF-8 text", where=name) from None
+    zoo = load_index(index)
+    rows = parse_records(text, name)
+    for row in rows:
+        if isinstance(row, Measured):
+            zoo.resolve(row.network)
+    store = open_store(folder)
+    store.append(rows)
+    for row in rows:
+        if isinstance(row, Measured):
+            print(f"{store.path(type(row))}: added run {row.run} of {row.network}")
+
+
+@results.command("diff")
+def diff(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN] [RUN]", help="Runs, as `results list` names them, or a network: its newest run."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Allowed difference: percentage points of error (default 0.1), or percent of time (default 10)."
+        ),
+    ] = None,
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Compare two runs, or one with what was published, or all with what was published.
+
+    Exit status 1 if a difference is larger than the tolerance. Errors compare with published ones only if they were
+    measured on the 50,000 validation images.
+    """
+    from caffezoo.report.comparison import compare_published, compare_rows, settings_that_differ
+    from caffezoo.zoo.index import load_index
+
+    store = open_store(folder)
+    warn_of_faults(store)
+    measured: list[Measured] = [*store.accuracy().rows, *store.time().rows]
+    wanted = runs or []
+    if len(wanted) > 2:
+        raise UsageError(f"{len(wanted)} runs", hint="give none, one or two")
+    chosen = [_find(run, measured) for run in wanted]
+    if len(chosen) == 2:
+        differences = compare_rows(chosen[0], chosen[1], tolerance)
+        for column, first, second in settings_that_differ(chosen[0], chosen[1]):
+            print(f"{column}: {first} -> {second}")
+    else:
+        zoo = load_index(index)
+        known = [row for row in chosen or measured if row.network in zoo]
+        differences = [d for row in known for d in compare_published(row, zoo.record(row.network), tolerance)]
+    if not measured:
+        print("no results yet")
+    elif not differences:
+        print("nothing comparable was published" if len(chosen) < 2 else "the runs have no quantity in common")
+    for found in differences:
+        _print_difference(found)
+    raise typer.Exit(0 if all(found.within for found in differences) else 1)
+
+
+@results.command("check")
+def check(folder: FolderOption = None, index: IndexOption = None) -> None:
+    """Read every row; name the bad ones by file and line, and exit 1 if there are any.
+
+    Rows whose prototxt has changed since are named too, but are no fault.
+    """
+    from caffezoo.report.check import check_store
+    from caffezoo.zoo.index import load_index
+
+    found = check_store(open_store(folder), load_index(index))
+    for fault in found.faults:
+        print(fault)
+    for note in found.notes:
+        print(f"{note} (no fault)")
+    print(f"{found.good} good rows, {len(found.faults)} bad" if found.good or found.faults else "no results yet")
+    raise typer.Exit(1 if found.faults else 0)
+
+
+def _find(run: str, measured: Sequence[Measured]) -> Measured:
+    from caffezoo.zoo.index import fold
+
+    by_run = [row for row in measured if row.run.startswith(run.casefold())] if len(run) >= 4 else []
+    if len({row.run for row in by_run}) == 1:
+        return by_run[0]
+    by_network = [row for row in measured if fold(row.network) == fold(run)]
+    if by_network:
+        return max(by_network, key=lambda row: row.date)
+    if by_run:
+        raise UsageError(f"run '{run}' is not clear", hint=f"{len(by_run)} runs begin so; give more digits")
+    raise UsageError(f"no run or network '{run}' in the store", hint="`caffezoo results list` names the runs")
+
+
+def _print_difference(found: Difference) -> None:
+    time = found.quantity.endswith("_ms")
+    unit, change = ("ms", "%") if time else ("%", "points")
+    verdict = "within" if found.within else "BEYOND"
+    print(
+        f"{found.network}  {found.quantity}: {found.first_name} {found.first:.2f} {unit}, "
+        f"{found.second_name} {found.second:.2f} {unit}: {found.difference:+.2f} {change}, "
+        f"{verdict} {found.tolerance:g} {change}"
+    )

@@ -1,0 +1,212 @@
+"""Tables of what networks cost, take and where they are: cost and download, preprocessing, time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from caffezoo.report.accuracy_tables import forward_backward
+from caffezoo.report.published import Record, time_rows, times_at
+from caffezoo.report.table import Cell, Column, Span, Table, cell, sentence
+from caffezoo.report.zoo_data import ZooData
+
+_STATES = {
+    "available": "",
+    "unknown": "not tried:",
+    "reported-dead": "reported dead:",
+    "never-published": "never published",
+}
+_SCHEMES = {"gdrive": "Google Drive", "baidu": "Baidu", "hf": "Hugging Face", "pypi": "PyPI", "file": "file"}
+_FORMATS = {"caffemodel": "caffemodel", "torch": "PyTorch", "keras": "Keras", "tf": "TensorFlow", "mxnet": "MXNet"}
+
+
+def cost_table(data: ZooData) -> Table:
+    """Computed cost, published times, and where weights can be had."""
+    rows: list[tuple[Cell, ...]] = []
+    sources: list[str | None] = []
+    for name, record in data.records.items():
+        cost = data.costs[name]
+        times = {preset: next(times_at(record, preset, ""), None) for preset in ("small", "large")}
+        sources += [row["source"] for row in times.values() if row]
+        origin = record["origin"]
+        rows.append(
+            (
+                cell(name),
+                cell(cost["parameters"] / 1e6, 2),
+                cell(cost["macs"] / 1e9, 3),
+                cell(cost["blob_elements"] * 4 / 2**20, 1),
+                *(_on_gpu(record, preset) for preset in times),
+                _weights(record.get("weights") or ()),
+                cell(origin["project"], url=origin.get("url")),
+            )
+        )
+    return Table(
+        "cost",
+        "Computed from the prototxts: parameters, multiply-accumulates of one image at the small crop size, and the "
+        "size of a float32 caffemodel. Published: forward/backward time of one image in ms on the source's GPU (F/B).",
+        (
+            Column("network"),
+            Column("params M", number=True),
+            Column("GMACs", number=True),
+            Column("MiB", number=True),
+            Column("F/B small", number=True),
+            Column("F/B large", number=True),
+            Column("weights"),
+            Column("origin"),
+        ),
+        tuple(rows),
+        (
+            *_device_notes(data),
+            sentence(["Weights known to be trained apart from the published figures are left out."]),
+            sentence(["Not tried: whether these still answer is not known."]),
+            *data.source_note(sources),
+        ),
+    )
+
+
+def preprocessing_table(data: ZooData) -> Table:
+    """What turns an image into each network's input."""
+    rows: list[tuple[Cell, ...]] = []
+    sources: list[str | None] = []
+    for name, record in data.records.items():
+        p = record["preprocessing"]
+        sources.append(p["source"])
+        rows.append(
+            (
+                cell(name),
+                cell(" ".join(f"{v:.10g}" for v in p["mean"])),
+                cell(" ".join(f"{v:.10g}" for v in p["std"])),
+                *(cell(f"{s['base_size']}/{s['crop_size']}" if (s := p.get(k)) else None) for k in ("small", "large")),
+                cell("both sides" if p.get("resize", "short") == "squash" else "short side"),
+                cell(record["input"].get("channel_order", "BGR")),
+                cell(_labels(record)),
+                cell(p["source"]),
+            )
+        )
+    return Table(
+        "preprocessing",
+        "Input = (pixel - mean) / std with pixels 0..255; mean and std are of blue, green, red, as published by the "
+        "named source. Sizes as base/crop in px: the short side, or both sides, are brought to the base size.",
+        (
+            Column("network"),
+            Column("mean"),
+            Column("std"),
+            Column("small", number=True),
+            Column("large", number=True),
+            Column("resize"),
+            Column("channels"),
+            Column("labels"),
+            Column("source"),
+        ),
+        tuple(rows),
+        (
+            sentence(["Labels: 2012 is the order of sorted WordNet ids, 2015 that of the 2015 development kit."]),
+            *data.source_note(sources),
+        ),
+    )
+
+
+def time_table(data: ZooData) -> Table:
+    """Measured times of ``time.csv``, the newest of each setting, beside the published ones."""
+    newest = {
+        (r.network, r.crop_size, r.batch_size, r.engine, r.precision, r.device, r.cpu, r.threads): r for r in data.time
+    }
+    rows = []
+    sources: list[str | None] = []
+    for row in sorted(newest.values(), key=lambda r: (list(data.records).index(r.network), r.crop_size, r.batch_size)):
+        published = [
+            t
+            for t in time_rows(data.records[row.network])
+            if (t.get("batch", 1), t.get("crop_size")) == (row.batch_size, row.crop_size)
+        ]
+        sources += [t["source"] for t in published]
+        rows.append(
+            (
+                cell(row.network),
+                cell(row.crop_size),
+                cell(row.batch_size),
+                _own(row.forward_ms, row.forward_spread_ms),
+                _own(row.backward_ms, row.backward_spread_ms),
+                cell(f"{row.engine}, {row.precision}"),
+                cell(f"{row.device}, {row.cpu}" if row.cpu not in row.device else row.device),
+                cell(row.threads),
+                *_published_times(published),
+            )
+        )
+    titles = "network|crop px|batch|forward ms|backward ms|engine|device|threads|published F/B|published on"
+    words = ("network", "engine", "device", "published on")
+    caption = (
+        "Time of a batch in ms: medians with spread, measured with this package, beside published forward/backward."
+        if rows
+        else "No times measured with this package yet."
+    )
+    return Table(
+        "time",
+        caption,
+        tuple(Column(t, number=t not in words) for t in titles.split("|")),
+        tuple(rows),
+        tuple(data.source_note(sources)),
+    )
+
+
+def _on_gpu(record: Record, preset: str) -> Cell:
+    rows = [row for row in times_at(record, preset, "") if not row["device"].startswith("CPU")]
+    return forward_backward(rows[0]) if rows else ()
+
+
+def _device_notes(data: ZooData) -> list[Cell]:
+    devices: dict[str, str] = {}
+    for record in data.records.values():
+        for preset in ("small", "large"):
+            for row in times_at(record, preset, ""):
+                if not row["device"].startswith("CPU"):
+                    devices.setdefault(row["source"], row["device"])
+    if not devices:
+        return []
+    said = "; ".join(f"{device} ({source})" for source, device in devices.items())
+    return [sentence([f"F/B: on {said}."])]
+
+
+def _weights(weights: Iterable[Record]) -> Cell:
+    """The places of one state, the best that there is, with links."""
+    wanted = [w for w in weights if w.get("training", "same") != "other"]
+    for state, said in _STATES.items():
+        here = [w for w in wanted if w["state"] == state]
+        if not here:
+            continue
+        if state == "never-published":
+            return cell(said)
+        places: dict[str, Span] = {}
+        for entry in here:
+            kind = "" if entry["format"] == "caffemodel" else f" ({_FORMATS[entry['format']]})"
+            text = _SCHEMES.get(entry["scheme"], "https") + kind
+            if entry["scheme"] == "pypi":
+                text = f"PyPI {entry['id']}{kind}"
+            if state == "reported-dead":
+                text += f" {entry['reported']}"
+            places.setdefault(text, Span(text, _address(entry)))
+        listed = [piece for place in places.values() for piece in (Span(","), place)]
+        return (*([Span(said)] if said else []), *listed[1:])
+    return ()
+
+
+def _address(entry: Record) -> str | None:
+    if entry["scheme"] == "gdrive":
+        return f"https://drive.google.com/open?id={entry['id']}"
+    if entry["scheme"] == "hf":
+        return f"https://huggingface.co/{entry['id']}"
+    return entry.get("url")
+
+
+def _labels(record: Record) -> str:
+    labels = record["labels"]
+    return str(labels["order"]) if labels["order"] != "other" else f"{labels['classes']} of its own"
+
+
+def _own(median_ms: float | None, spread_ms: float | None) -> Cell:
+    if median_ms is None:
+        return ()
+    return (Span(f"{median_ms:.2f}" + (f" ± {spread_ms:.2f}" if spread_ms is not None else ""), measured=True),)
+
+
+def _published_times(rows: list[Record]) -> tuple[Cell, Cell]:
+    return forward_backward(rows[0] if rows else None), cell(rows[0]["device"] if rows else None)

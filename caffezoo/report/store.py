@@ -1,0 +1,182 @@
+"""The results store: three CSV files that only grow.
+
+``accuracy.csv`` and ``time.csv`` hold a row a measurement, ``layer_time.csv`` a row a layer of a timed run. A row is
+one line, so that a broken line spoils no other: reading gives the good rows and names the bad ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Generic, TypeVar
+
+from caffezoo.errors import ResultsError, UnknownNameError
+from caffezoo.report.rows import AccuracyRow, LayerRow, Row, TimeRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_FILE_BYTES = 256 * 2**20
+TABLES: dict[str, type[Row]] = {"accuracy": AccuracyRow, "time": TimeRow, "layers": LayerRow}
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@dataclass(frozen=True)
+class Contents(Generic[AnyRow]):
+    """What a file holds: its good rows, the line of each, and what is wrong with the others."""
+
+    rows: tuple[AnyRow, ...]
+    lines: tuple[int, ...]
+    faults: tuple[ResultsError, ...]
+
+
+class Store:
+    """A folder with the results files; none of them needs to exist.
+
+    Parameters
+    ----------
+    folder : path-like
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def accuracy(self) -> Contents[AccuracyRow]:
+        """Evaluations, oldest line first."""
+        return self.read(AccuracyRow)
+
+    def time(self) -> Contents[TimeRow]:
+        """Timed runs, oldest line first."""
+        return self.read(TimeRow)
+
+    def layers(self) -> Contents[LayerRow]:
+        """Layers of timed runs."""
+        return self.read(LayerRow)
+
+    def path(self, kind: type[Row]) -> Path:
+        return self.folder / kind.file
+
+    def read(self, kind: type[AnyRow]) -> Contents[AnyRow]:
+        """Read a file, line by line.
+
+        Raises
+        ------
+        ResultsError
+            The file cannot be read at all, is too large, or has another header.
+        """
+        path = self.path(kind)
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return Contents((), (), ())
+        except OSError as error:
+            raise ResultsError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        if len(content) > MAX_FILE_BYTES:
+            raise ResultsError(f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path))
+        if not content:
+            return Contents((), (), ())
+        header, *lines = content.split(b"\n")
+        columns = kind.columns()
+        if header.rstrip(b"\r").decode("utf-8", "replace") != ",".join(columns):
+            raise ResultsError(
+                "the header is not this version's",
+                where=f"{path}:1",
+                hint=f"it must be {','.join(columns[:4])},... ({len(columns)} columns)",
+            )
+        rows: list[AnyRow] = []
+        numbers: list[int] = []
+        faults: list[ResultsError] = []
+        for number, line in enumerate(lines, 2):
+            if not line.strip():
+                continue
+            try:
+                rows.append(kind.from_cells(_cells(line, columns, f"{path}:{number}"), f"{path}:{number}"))
+                numbers.append(number)
+            except ResultsError as error:
+                faults.append(error)
+        return Contents(tuple(rows), tuple(numbers), tuple(faults))
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows behind what is there; no byte of a file is ever changed.
+
+        Raises
+        ------
+        ResultsError
+            A row is in the file already, or the file cannot be written.
+        """
+        for kind in dict.fromkeys(type(row) for row in rows):
+            self._append(kind, [row for row in rows if type(row) is kind])
+
+    def _append(self, kind: type[Row], rows: Iterable[Row]) -> None:
+        path = self.path(kind)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a+b") as stream:
+                _lock(stream)
+                present = self.read(kind)
+                if kind is not LayerRow:
+                    line_of = {row.run: line for row, line in zip(present.rows, present.lines, strict=True)}
+                    for row in rows:
+                        if row.run in line_of:
+                            raise ResultsError(f"holds run {row.run} already", where=f"{path}:{line_of[row.run]}")
+                end = stream.seek(0, os.SEEK_END)
+                cut = False
+                if end:
+                    stream.seek(end - 1)
+                    cut = stream.read(1) != b"\n"
+                text = "\n" if cut else ""  # a line that a crash has cut short stays a line of its own
+                if not end:
+                    text += ",".join(kind.columns()) + "\n"
+                stream.write((text + "".join(_line(row) for row in rows)).encode())
+        except OSError as error:
+            raise ResultsError(f"cannot be written: {error.strerror}", where=str(path)) from None
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Good rows of ``accuracy``, ``time`` or ``layers`` as a data frame; columns as in the file.
+
+        Raises
+        ------
+        UnknownNameError
+            No such table.
+        ResultsError
+            The file cannot be read at all.
+        """
+        import pandas as pd
+
+        if table not in TABLES:
+            raise UnknownNameError("results table", table, TABLES)
+        kind = TABLES[table]
+        return pd.DataFrame([row.model_dump() for row in self.read(kind).rows], columns=kind.columns()[1:])
+
+
+def _lock(stream: IO[bytes]) -> None:
+    """Wait until no other process writes to the file; ends when it is closed. Windows has no such lock."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX)
+
+
+def _cells(line: bytes, columns: list[str], where: str) -> dict[str, str]:
+    try:
+        cells = next(csv.reader([line.decode("utf-8").rstrip("\r")], strict=True))
+    except UnicodeDecodeError:
+        raise ResultsError("is not UTF-8 text", where=where) from None
+    except csv.Error as error:
+        raise ResultsError(f"is not a line of CSV: {error}", where=where) from None
+    if len(cells) != len(columns):
+        raise ResultsError(f"has {len(cells)} cells, not {len(columns)}", where=where)
+    return dict(zip(columns, cells, strict=True))
+
+
+def _line(row: Row) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row.cells())
+    return text.getvalue()

@@ -1,0 +1,43 @@
+"""The tables by name, in the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from caffezoo.errors import UnknownNameError
+from caffezoo.report.accuracy_tables import (
+    accuracy_table,
+    applications_table,
+    lite_table,
+    measured_table,
+    precision_table,
+)
+from caffezoo.report.cost_tables import cost_table, preprocessing_table, time_table
+from caffezoo.report.table import Table
+from caffezoo.report.zoo_data import ZooData
+
+TABLES: dict[str, Callable[[ZooData], Table]] = {
+    "accuracy": accuracy_table,
+    "cost": cost_table,
+    "preprocessing": preprocessing_table,
+    "time": time_table,
+    "lite": lite_table,
+    "applications": applications_table,
+    "measured": measured_table,
+    "precision": precision_table,
+}
+
+
+def make_table(name: str, data: ZooData) -> Table:
+    """Return a table.
+
+    Raises
+    ------
+    UnknownNameError
+        No such table.
+    ZooError
+        A prototxt or a results file that cannot be.
+    """
+    if name not in TABLES:
+        raise UnknownNameError("table", name, TABLES)
+    return TABLES[name](data)
