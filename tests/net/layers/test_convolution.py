@@ -63,6 +63,14 @@ def test_depthwise_matches_caffe(channels: int, kernel: int, stride: int, pad: i
     assert assert_layer_matches_caffe(layer, arrays({"x": shape}, seed), _weights(layer, shape, seed)) == "matched"
 
 
+@requires_caffe
+def test_several_bottoms_share_the_weights() -> None:
+    text = 'name: "c" type: "Convolution" bottom: "a" bottom: "b" top: "y" top: "z"'
+    text += " convolution_param { num_output: 3 kernel_size: 3 pad: 1 }"
+    assert assert_layer_matches_caffe(text, arrays({"a": (2, 4, 5, 6), "b": (2, 4, 5, 6)}, 0)) == "matched"
+    assert assert_layer_matches_caffe(text, arrays({"a": (2, 4, 5, 6), "b": (2, 4, 5, 7)}, 0)) == "refused"
+
+
 def _weights(layer: str, shape: tuple[int, ...], seed: int) -> list[np.ndarray] | None:
     """Return zero-centred blobs, or None where the layer cannot take the bottom."""
     rng = np.random.default_rng(seed + 1)
