@@ -208,10 +208,14 @@ class Network:
             layer = make_layer(proto, f"{self.path}:{line}" if line else self.path)
             bottoms = tuple(current[b] for b in proto.bottom)
             below = tuple(shapes[b] for b in bottoms)
-            above = [tuple(s) for s in layer.top_shapes(below)]
             if layer.is_input:
-                above = [tuple(override.pop(t, s)) for t, s in zip(proto.top, above, strict=True)]
+                given = {t: override.pop(t) for t in proto.top if t in override}
+                # A data layer may know its shape only from a database: then the caller's is all there is.
+                known = [] if len(given) == len(proto.top) else layer.top_shapes(below)
+                above = [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(proto.top)]
                 self.inputs.update(zip(proto.top, above, strict=True))
+            else:
+                above = [tuple(s) for s in layer.top_shapes(below)]
             for top, shape in zip(proto.top, above, strict=True):
                 if any(d <= 0 for d in shape):
                     layer.fail(

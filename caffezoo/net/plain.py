@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
+from caffezoo.errors import LoweringError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network, Node
+from caffezoo.net.layer import BlobId, Layer, make_layer
 
 
 def to_plain(network: Network) -> Network:
@@ -23,21 +26,62 @@ def to_plain(network: Network) -> Network:
     """
     plain = pb.NetParameter(name=network.name)
     weights: dict[str, Sequence[np.ndarray]] = dict(network.weights)
+    names = _blob_names(network)
     for node in network.nodes:
-        form = node.layer.plain(node.bottom_shapes)
         if node.layer.is_input:
             plain.layer.append(_input(node))
-        elif form is None:
-            plain.layer.append(node.layer.proto)
-        else:
-            plain.layer.extend(form.layers)
-            own = weights.get(node.name, ())
-            if own and form.moved:
-                weights.update({layer: [own[i] for i in indices] for layer, indices in form.moved.items()})
-            if node.name not in {layer.name for layer in form.layers}:
-                weights.pop(node.name, None)
-            weights.update(form.blobs)
+            continue
+        layer = _renamed(node, names)
+        form = layer.plain(node.bottom_shapes)
+        if form is None:
+            plain.layer.append(layer.proto)
+            continue
+        plain.layer.extend(form.layers)
+        own = weights.get(node.name, ())
+        if own and form.moved:
+            weights.update({name: [own[i] for i in indices] for name, indices in form.moved.items()})
+        if node.name not in {made.name for made in form.layers}:
+            weights.pop(node.name, None)
+        weights.update(form.blobs)
     return Network.from_proto(plain, weights=weights, path=network.path)
+
+
+def _blob_names(network: Network) -> dict[BlobId, str]:
+    """Return a name for every version of every blob.
+
+    Versions share their blob's name, as in-place layers do, except where an in-place layer becomes several layers:
+    those may read their bottom more than once, so what they write needs another name than what they read. The last
+    versions keep the blob's name, which may be an output's; of an input, the first.
+    """
+    splits: dict[str, list[int]] = defaultdict(list)
+    for node in network.nodes:
+        rewritten = {b.name for b in node.bottoms} & {t.name for t in node.tops}
+        if rewritten and (form := node.layer.plain(node.bottom_shapes)) and len(form.layers) > 1:
+            for top in node.tops:
+                if top.name in rewritten:
+                    splits[top.name].append(top.version)
+    names = {}
+    for node in network.nodes:
+        for blob in node.tops:
+            part = sum(version <= blob.version for version in splits[blob.name])
+            kept = 0 if blob.name in network.inputs else len(splits[blob.name])
+            names[blob] = blob.name if part == kept else f"{blob.name}/{part}"
+    for name in set(network.outputs) & set(network.inputs):
+        if splits[name]:
+            raise LoweringError(f"output '{name}' has the name of an input", where=network.path)
+    return names
+
+
+def _renamed(node: Node, names: dict[BlobId, str]) -> Layer:
+    """Return a node's layer on renamed blobs."""
+    bottoms, tops = [names[b] for b in node.bottoms], [names[t] for t in node.tops]
+    if bottoms == list(node.layer.proto.bottom) and tops == list(node.layer.proto.top):
+        return node.layer
+    proto = pb.LayerParameter()
+    proto.CopyFrom(node.layer.proto)
+    proto.bottom[:] = bottoms
+    proto.top[:] = tops
+    return make_layer(proto, node.layer.where)
 
 
 def _input(node: Node) -> pb.LayerParameter:

@@ -98,3 +98,13 @@ def test_every_type_that_a_deploy_prototxt_can_hold_has_a_class() -> None:
         "Silence Input Data ImageData MemoryData DummyData HDF5Data WindowData SoftmaxWithLoss Accuracy"
     ).split()
     assert sorted(set(wanted) - set(layer_types())) == []
+
+
+def test_a_data_layer_that_knows_no_shape_takes_the_callers() -> None:
+    text = """layer { name: "d" type: "HDF5Data" top: "data" top: "label"
+      hdf5_data_param { source: "x" batch_size: 2 } }
+    layer { name: "relu" type: "ReLU" bottom: "data" top: "relu" }"""
+    net = Network.from_text(text, inputs={"data": (2, 3, 4, 4), "label": (2,)})
+    assert net.shape("relu") == (2, 3, 4, 4)
+    with pytest.raises(NetworkError, match="HDF5Data"):
+        Network.from_text(text)
