@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caffezoo.errors import BindingError, SourceError
+from caffezoo.errors import BindingError
 from caffezoo.formats.caffemodel_writer import write_caffemodel
-from caffezoo.weights.torch_file import read_state_dict
-from caffezoo.zoo.tensor_map import BlobSource, TensorMap, find_tensor_map
+from caffezoo.weights.conventions import adapt, drop_background
+from caffezoo.weights.safetensors_file import read_torch_tensors
+from caffezoo.weights.schemes import choose_scheme, describe, faults, few, maps_of, wanted_tensors
+from caffezoo.zoo.tensor_map import AS_THEY_ARE, DIFFERENCES, BlobSource, Conventions, TensorMap
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
 
 # One more whenever a change of this module changes what is written: cached conversions are then made again.
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 
-READERS: Mapping[str, Callable[[str | PathLike[str]], dict[str, np.ndarray]]] = {"torch": read_state_dict}
+READERS: Mapping[str, Callable[[str | PathLike[str]], dict[str, np.ndarray]]] = {"torch": read_torch_tensors}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class ConversionReport:
     elements_read, elements_written : int
         Numbers in the mapped tensors, and in the blobs: they differ by zero-extended kernels and by what Caffe
         alone has.
+    scheme : str
+        Whose names the tensors have; empty where the framework has one way.
+    notes : tuple of str
+        What was changed beside the map: normalisation, order of classes, a background class; and where the network
+        computes otherwise than the source.
     """
 
     tensors_read: int
@@ -62,10 +68,20 @@ class ConversionReport:
     changed: tuple[TensorChange, ...]
     elements_read: int
     elements_written: int
+    scheme: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def conversion_recipe(network: str, framework: str, prototxt: str | PathLike[str], checksum: str) -> str:
-    """Return a hash over all that decides what a conversion writes.
+def conversion_recipe(
+    network: str,
+    framework: str,
+    prototxt: str | PathLike[str],
+    checksum: str,
+    *,
+    scheme: str | None = None,
+    wanted: Conventions = AS_THEY_ARE,
+) -> str:
+    """Return a hash over all that decides what a conversion writes; arguments as in :func:`convert_weights`.
 
     Raises
     ------
@@ -73,7 +89,10 @@ def conversion_recipe(network: str, framework: str, prototxt: str | PathLike[str
         Weights of ``framework`` cannot be converted for ``network``.
     """
     digest = hashlib.sha256(f"{CONVERTER_VERSION}\0{framework}\0{checksum}\0".encode())
-    digest.update(_map_of(network, framework).fingerprint.encode())
+    for name, mapping in maps_of(network, framework, READERS).items():
+        if scheme in (None, name):
+            digest.update(f"{name}\0{mapping.fingerprint}".encode())
+    digest.update(f"{scheme}{wanted}".encode())
     with open(prototxt, "rb") as handle:
         digest.update(handle.read())
     return digest.hexdigest()
@@ -85,6 +104,10 @@ def convert_weights(
     source: str | PathLike[str],
     prototxt: str | PathLike[str],
     target: str | PathLike[str],
+    *,
+    scheme: str | None = None,
+    wanted: Conventions = AS_THEY_ARE,
+    background: bool = False,
 ) -> ConversionReport:
     """Convert a file of another framework.
 
@@ -100,6 +123,12 @@ def convert_weights(
         The network's deploy file.
     target : path
         The caffemodel to write.
+    scheme : str, optional
+        Whose names the tensors have; found by the names where not given.
+    wanted : Conventions
+        Normalisation and order of classes that the weights shall have; what is None stays the file's.
+    background : bool
+        The file has one class too many, the first, which is left out.
 
     Raises
     ------
@@ -112,16 +141,23 @@ def convert_weights(
     """
     from caffezoo.net.graph import Network
 
-    mapping = _map_of(network, framework)
+    maps = maps_of(network, framework, READERS)
     state = READERS[framework](source)
+    chosen = choose_scheme(network, maps, state, scheme, where=str(source))
     net = Network.load(prototxt)
-    blobs, report = convert_state_dict(state, mapping, net, where=str(source))
+    blobs, report = convert_state_dict(state, maps[chosen], net, where=str(source), background=background)
+    notes = adapt(blobs, net, maps[chosen].conventions, wanted)
     write_caffemodel(target, net.prototxt.net, blobs)
-    return report
+    return replace(report, scheme=chosen, notes=(*report.notes, *notes))
 
 
 def convert_state_dict(
-    state: Mapping[str, np.ndarray], mapping: TensorMap, net: Network, *, where: str = "state dict"
+    state: Mapping[str, np.ndarray],
+    mapping: TensorMap,
+    net: Network,
+    *,
+    where: str = "state dict",
+    background: bool = False,
 ) -> tuple[dict[str, list[np.ndarray]], ConversionReport]:
     """Turn tensors into the blobs of a network.
 
@@ -134,6 +170,8 @@ def convert_state_dict(
         Says which layers have blobs, and their shapes.
     where : str
         File, for messages.
+    background : bool
+        The file has one class too many, the first, which is left out.
 
     Returns
     -------
@@ -147,14 +185,12 @@ def convert_state_dict(
         A tensor is missing, of another shape, not finite or not expected; a layer has no blobs in the map, or too many.
     """
     _check_layers(mapping, net)
-    wanted = {s.tensor for sources in mapping.layers.values() for s in sources if s.tensor is not None}
+    wanted = wanted_tensors(mapping)
     unused = tuple(name for name in state if name not in wanted)
-    strange = [name for name in unused if not any(fnmatchcase(name, pattern) for pattern in mapping.unused)]
-    missing = sorted(wanted - set(state))
+    missing, strange = faults(state, mapping)
     if missing or strange:
-        parts = [f"{len(missing)} tensors are missing: {_few(missing)}"] if missing else []
-        parts += [f"{len(strange)} tensors have no place: {_few(strange)}"] if strange else []
-        raise BindingError(", ".join(parts), where=where, hint="is this another network's file?")
+        raise BindingError(describe(missing, strange), where=where, hint="is this another network's file?")
+    state, dropped = drop_background(state, mapping, net, asked=background, where=where)
     blobs: dict[str, list[np.ndarray]] = {}
     changed: list[TensorChange] = []
     for node in net.nodes:
@@ -171,15 +207,9 @@ def convert_state_dict(
         changed=tuple(changed),
         elements_read=sum(state[name].size for name in wanted),
         elements_written=sum(blob.size for made in blobs.values() for blob in made),
+        notes=(*dropped, *(DIFFERENCES[key] for key in mapping.differences)),
     )
     return blobs, report
-
-
-def _map_of(network: str, framework: str) -> TensorMap:
-    mapping = find_tensor_map(network, framework) if framework in READERS else None
-    if mapping is None:
-        raise SourceError(f"{framework} weights cannot be converted for {network} by this version")
-    return mapping
 
 
 def _check_layers(mapping: TensorMap, net: Network) -> None:
@@ -209,7 +239,7 @@ def _blob(
         message = f"tensor {source.tensor} has shape {list(tensor.shape)}, layer '{layer}' wants {list(shape)}"
         raise BindingError(message, where=where) from error
     if blob.shape != shape:
-        after = f", {list(blob.shape)} after {_few([c.__name__ for c in source.changes])}" if source.changes else ""
+        after = f", {list(blob.shape)} after {few([c.__name__ for c in source.changes])}" if source.changes else ""
         message = f"tensor {source.tensor} has shape {list(tensor.shape)}{after}, layer '{layer}' wants {list(shape)}"
         raise BindingError(message, where=where)
     if source.changes:
@@ -220,8 +250,3 @@ def _blob(
     if not np.isfinite(blob).all():
         raise BindingError(f"tensor {source.tensor} holds numbers that are not finite in float32", where=where)
     return blob
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

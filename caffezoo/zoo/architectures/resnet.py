@@ -55,6 +55,12 @@ def msra_block(b: NetBuilder, block: str, x: str, width: int, *, stride: int, bo
     return b.relu(f"res{block}_relu", b.eltwise(f"res{block}", [shortcut, y]))
 
 
+def block_name(depths: tuple[int, ...], stage: int, i: int) -> str:
+    """MSRA's name of block ``i`` of a stage: ``4b3``, or ``4d`` where the stages are short."""
+    numbered = sum(depths) > 16 and stage in (3, 4)
+    return f"{stage}{'a' if i == 0 else f'b{i}' if numbered else 'abcdef'[i]}"
+
+
 def msra_resnet(
     name: str, depths: tuple[int, ...], *, bottleneck: bool, conv1_bias: bool = False, pool_floor: bool = False
 ) -> NetBuilder:
@@ -65,10 +71,8 @@ def msra_resnet(
     x = b.pool("pool1", x, 3, stride=2, pad=1, floor=True) if pool_floor else b.pool("pool1", x, 3, stride=2)
     for stage, depth in enumerate(depths, start=2):
         for i in range(depth):
-            numbered = sum(depths) > 16 and stage in (3, 4)
-            suffix = "a" if i == 0 else f"b{i}" if numbered else "abcdef"[i]
-            stride = 2 if i == 0 and stage > 2 else 1
-            x = msra_block(b, f"{stage}{suffix}", x, 64 * 2 ** (stage - 2), stride=stride, bottleneck=bottleneck)
+            block, stride = block_name(depths, stage, i), 2 if i == 0 and stage > 2 else 1
+            x = msra_block(b, block, x, 64 * 2 ** (stage - 2), stride=stride, bottleneck=bottleneck)
     b.softmax("prob", b.fc("fc1000", b.global_pool("pool5", x), 1000))
     return b
 
