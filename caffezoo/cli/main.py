@@ -25,6 +25,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "engines": ("caffezoo.cli.engines", "engines"),
     "fetch": ("caffezoo.cli.fetch", "fetch"),
     "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
+    "results": ("caffezoo.cli.results", "results"),
+    "tables": ("caffezoo.cli.tables", "tables"),
+    "plot": ("caffezoo.cli.plot", "plot"),
 }
 
 
@@ -58,7 +61,11 @@ def make_app(verb: str | None = None) -> typer.Typer:
     app.callback()(_root)
     for name in [verb] if verb else VERBS:
         module, function = VERBS[name]
-        app.command(name)(getattr(importlib.import_module(module), function))
+        command = getattr(importlib.import_module(module), function)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

@@ -116,6 +116,8 @@ def add(
         if isinstance(row, Measured):
             zoo.resolve(row.network)
     store = open_store(folder)
+    if folder is None and not (store.folder.parent / "setup.cfg").is_file():
+        raise UsageError("caffezoo is installed, not a checkout", hint="name a folder: --results DIR")
     store.append(rows)
     for row in rows:
         if isinstance(row, Measured):

@@ -43,7 +43,7 @@ def accuracy_table(data: ZooData) -> Table:
         notes.append(sentence([f"{UNCLEAR} the source does not say all of crops, base size and crop size."]))
     return Table(
         "accuracy",
-        "Top-1/top-5 error in percent on the 50,000 validation images of ILSVRC2012, as published by the named source; "
+        "Top-1/top-5 error in percent on the validation images of ILSVRC2012, as published by the named source; "
         "sizes as base/crop in px.",
         (Column("network"), *(Column(str(s), number=True) for s in SETTINGS), Column("sizes"), Column("source")),
         tuple(rows),

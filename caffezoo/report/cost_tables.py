@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from caffezoo.report.accuracy_tables import forward_backward
 from caffezoo.report.published import Record, time_rows, times_at
@@ -178,7 +179,7 @@ def _weights(weights: Iterable[Record]) -> Cell:
         places: dict[str, Span] = {}
         for entry in here:
             kind = "" if entry["format"] == "caffemodel" else f" ({_FORMATS[entry['format']]})"
-            text = _SCHEMES.get(entry["scheme"], "https") + kind
+            text = (_SCHEMES.get(entry["scheme"]) or urlsplit(entry["url"]).netloc) + kind
             if entry["scheme"] == "pypi":
                 text = f"PyPI {entry['id']}{kind}"
             if state == "reported-dead":

@@ -1,0 +1,100 @@
+"""``caffezoo plot``: figures made from the index and the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
+from caffezoo.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from caffezoo.report.zoo_data import ZooData
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE.png|FILE.svg", help="The picture.")]
+
+plot = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Draw figures from the index and the results; needs matplotlib (`pip install 'caffezoo[report]'`).",
+)
+
+
+@plot.command("cost")
+def cost(
+    output: OutputOption,
+    against: Annotated[str, typer.Option(metavar="macs|parameters|time", help="The horizontal axis.")] = "macs",
+    top: Annotated[int, typer.Option(metavar="1|5", help="Top-1 or top-5 error.")] = 1,
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Error against cost, with the networks that no other beats in both.
+
+    Example: `caffezoo plot cost --against parameters --output cost.svg`
+    """
+    from caffezoo.report.cost_plot import AXES, cost_figure
+
+    if against not in AXES:
+        raise UnknownNameError("cost", against, AXES, where="--against")
+    if top not in (1, 5):
+        raise UsageError(f"top-{top} errors are not known", hint="choose --top 1 or --top 5")
+    data = _data(output, folder, index)
+    _save(cost_figure(data, against, top), output)
+
+
+@plot.command("crops")
+def crops(
+    output: OutputOption,
+    networks: Annotated[
+        list[str] | None, typer.Argument(metavar="[NET]...", help="Networks; all with two crop sizes if none.")
+    ] = None,
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Error against crop size: one panel a network, top-1 and top-5, one crop and twelve.
+
+    Example: `caffezoo plot crops resnet101-v2 dpn-92 senet --output crops.png`
+    """
+    from caffezoo.report.crop_plot import crop_figure
+
+    data = _data(output, folder, index)
+    _save(crop_figure(data, networks or ()), output)
+
+
+@plot.command("layers")
+def layers(
+    network: Annotated[str, typer.Argument(metavar="NET", help="A network of the zoo.")],
+    output: OutputOption,
+    run: Annotated[str | None, typer.Option(help="A run of `caffezoo results list time`; default: the newest.")] = None,
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Time of every layer of a network in one timed run of the results."""
+    from caffezoo.report.layer_plot import layer_figure
+
+    data = _data(output, folder, index)
+    _save(layer_figure(data, network, run), output)
+
+
+def _data(output: Path, folder: Path | None, index: Path | None) -> ZooData:
+    from caffezoo.cli.tables import counting
+    from caffezoo.report.figure import check_ending
+    from caffezoo.report.zoo_data import ZooData
+    from caffezoo.zoo.index import load_index
+
+    check_ending(output)
+    store = open_store(folder)
+    warn_of_faults(store)
+    return ZooData(load_index(index), store, counting)
+
+
+def _save(figure: Figure, output: Path) -> None:
+    from caffezoo.report.figure import save
+
+    save(figure, output)
+    print(f"wrote {output}")

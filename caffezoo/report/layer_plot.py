@@ -1,0 +1,99 @@
+"""Time of a network, layer by layer, from one timed run of the store."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from caffezoo.errors import DataError
+from caffezoo.report.figure import COLOURS, GREY, new_figure
+from caffezoo.report.rows import LayerRow, TimeRow
+from caffezoo.report.zoo_data import ZooData
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "ooo", "+++")
+
+
+def layers_of(data: ZooData, name: str, run: str | None = None) -> tuple[TimeRow, list[LayerRow]]:
+    """Return the newest run of a network that has layer times, or a named one, with its layers in order.
+
+    Raises
+    ------
+    UnknownNameError
+        No such network.
+    DataError
+        No such run with layer times.
+    """
+    network = data.index.resolve(name)
+    by_run: defaultdict[str, list[LayerRow]] = defaultdict(list)
+    for layer in data.layers:
+        by_run[layer.run].append(layer)
+    found = [row for row in data.time if row.network == network and row.run in by_run]
+    if run is not None:
+        found = [row for row in found if row.run.startswith(run)]
+    if not found:
+        which = f"run '{run}'" if run else "run"
+        raise DataError(
+            f"no {which} with times of layers in the store",
+            where=f"network '{network}'",
+            hint="`caffezoo results list time`",
+        )
+    return found[-1], sorted(by_run[found[-1].run], key=lambda layer: layer.position)
+
+
+def layer_figure(data: ZooData, name: str, run: str | None = None) -> Figure:
+    """Draw forward (and backward) time of every layer in order, coloured and hatched by layer type.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        See :func:`layers_of`.
+    UsageError
+        matplotlib is not installed.
+    """
+    whole, layers = layers_of(data, name, run)
+    passes = [p for p in ("forward", "backward") if any(getattr(layer, f"{p}_ms") is not None for layer in layers)]
+    totals: Counter[str] = Counter()
+    for layer in layers:
+        totals[layer.layer_type] += (layer.forward_ms or 0) + (layer.backward_ms or 0)  # type: ignore[assignment]
+    kinds = [kind for kind, _ in totals.most_common(len(COLOURS))]
+    figure = new_figure(9.0, 2.0 + 1.9 * len(passes))
+    panels = figure.subplots(len(passes), 1, squeeze=False, sharex=True)[:, 0]
+    for which, axes in zip(passes, panels, strict=True):
+        _draw(axes, layers, kinds, which)
+    panels[0].set_title(
+        f"{whole.network}, {whole.crop_size} px, batch {whole.batch_size}: {whole.engine} {whole.precision} on "
+        f"{whole.cpu if whole.device.startswith('CPU') else whole.device}, {whole.threads} threads; run {whole.run}",
+        fontsize=8,
+        loc="left",
+    )
+    panels[-1].set_xlabel("layer, in the order of the prototxt")
+    panels[0].legend(fontsize=8, frameon=False, ncols=4)
+    return figure
+
+
+def _draw(axes: Axes, layers: list[LayerRow], kinds: list[str], which: str) -> None:
+    for kind in [*kinds, None]:
+        chosen = [
+            layer for layer in layers if layer.layer_type == kind or (kind is None and layer.layer_type not in kinds)
+        ]
+        if not chosen:
+            continue
+        place = kinds.index(kind) if kind else None
+        times = [getattr(layer, f"{which}_ms") or 0.0 for layer in chosen]
+        axes.bar(
+            [layer.position for layer in chosen],
+            times,
+            width=1.0,
+            color=GREY if place is None else COLOURS[place],
+            hatch="" if place is None else HATCHES[place],
+            edgecolor="white",
+            linewidth=0.2,
+            label=f"{kind or 'others'}: {sum(times):.1f} ms",
+        )
+    axes.set_ylabel(f"{which}, ms")
+    axes.grid(axis="x", visible=False)
+    axes.margins(x=0.01)
