@@ -88,7 +88,7 @@ def evaluate(
         crop_size=crop_size,
         crops=crops,
         engine=engine,
-        batch_size=batch_size,
+        batch_size=min(batch_size, len(dataset.images) * max(crops, 1)),
         precision=precision,
         threads=threads,
         caffe_python=caffe_python,
