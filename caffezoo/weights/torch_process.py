@@ -52,7 +52,7 @@ def find_torch_python(python: str | None = None) -> str:
         return found
     if importlib.util.find_spec("torch") is not None:
         return sys.executable
-    raise EngineUnavailableError("torch is not installed here", where="parity", hint=HINT)
+    raise EngineUnavailableError("torch is not installed here", hint=HINT)
 
 
 def run_source_model(

@@ -22,6 +22,7 @@ from caffezoo.zoo.schema import (
     Text,
     Weights,
 )
+from caffezoo.zoo.tensor_map import Conventions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,13 @@ class NetworkEntry(Model):
             It is not there.
         """
         return data_path(self.prototxt, wanted_by=f"network '{self.name}'")
+
+    @property
+    def conventions(self) -> Conventions:
+        """What weights for this entry take for granted: its normalisation and its order of classes."""
+        order = str(self.labels.order)
+        known = order in ("2012", "2015") and self.labels.classes == 1000
+        return Conventions(self.preprocessing.mean, self.preprocessing.std, order if known else None)
 
     def preset(self, name: Literal["small", "large"] = "small") -> Preset:
         """Complete preprocessing at the small or the large sizes.

@@ -17,6 +17,7 @@ from functools import partial
 from caffezoo.zoo.architectures.provenance import SOEAVER, provenance
 from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.builder import NetBuilder
+from caffezoo.zoo.renaming import same_blobs
 
 SIZES = "any from 32 up"
 DEPTHS = {121: (6, 12, 24, 16), 161: (6, 12, 36, 24), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
@@ -77,6 +78,7 @@ def shicai_densenet(layers: int, growth: int) -> NetBuilder:
 
 for layers in (121, 201):
     architecture("densenet", f"densenet{layers}", partial(densenet, layers))
+    same_blobs(f"densenet{layers}", f"densenet{layers}-shicai")
 for layers in DEPTHS:
     build = partial(shicai_densenet, layers, 48 if layers == 161 else 32)
     architecture("densenet", f"densenet{layers}-shicai", build)

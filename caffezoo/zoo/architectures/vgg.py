@@ -22,6 +22,7 @@ from functools import partial
 from caffezoo.zoo.architectures.provenance import SOEAVER, provenance
 from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.builder import NetBuilder
+from caffezoo.zoo.renaming import same_blobs
 
 DAVIDGENGENBACH = "davidgengenbach/vgg-caffe model/"
 SIZES = "224 (from 193 to 224 the last map is 7x7, as fc6 needs it)"
@@ -121,3 +122,5 @@ def variants() -> Iterator[tuple[str, Callable[[], NetBuilder]]]:
 
 for name, build in variants():
     architecture("vgg", name, build)
+same_blobs("vgg16", "vgg16-dsd", "vgg16-pytorch", "vgg16-tf")
+same_blobs("vgg19", "vgg19-pytorch")
