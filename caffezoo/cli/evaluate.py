@@ -45,7 +45,10 @@ def evaluate(
     ] = None,
     label_order: Annotated[
         str | None,
-        typer.Option(metavar="2012|2015", help="Order of the ImageNet classes in the list, if not the network's."),
+        typer.Option(
+            metavar="2012|2015",
+            help="Order of the ImageNet classes in the list; default: what file names prove, else the network's.",
+        ),
     ] = None,
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,

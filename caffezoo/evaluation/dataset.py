@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caffezoo.errors import DataError, UsageError
+from caffezoo.evaluation.label_order import VALIDATION_LIST, recognise_order
 from caffezoo.evaluation.labels import LabelledImage, images_sha256, locate_images, read_label_list
-from caffezoo.evaluation.synsets import label_permutation, synsets
+from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, synsets
 from caffezoo.zoo.resources import data_path
 
 SAMPLE = "sample"
-VALIDATION_LIST = "cls/ILSVRC2012_val.txt"
 VALIDATION_FOLDER = "~/Database/ILSVRC2012"
 """Where soeaver/caffe-model's evaluation script looks for the validation images."""
 
@@ -74,7 +74,8 @@ def open_dataset(
     network_order : {"2012", "2015", "other"}, optional
         The order of the network's outputs.
     list_order : {"2012", "2015"}, optional
-        The order in which ``val_file`` or a list numbers the classes; the network's own if not given.
+        The order in which ``val_file`` or a list numbers the classes. If not given, the one that file names prove
+        (WordNet ids, the ILSVRC2012 validation set), else the network's own.
     sample : callable, optional
         Gives the sample's (path, label in 2012 order); the built-in twenty images if not given.
 
@@ -156,10 +157,12 @@ def _labelled_folder(folder: str, limit: int | None) -> Dataset:
 
 
 def _in_order(dataset: Dataset, order: str | None, network_order: str) -> Dataset:
-    """Number the labels as the network does."""
+    """Number the labels as the network does; an order that nobody states is the one that the file names prove."""
+    if order is None and network_order in LABEL_ORDERS:
+        order = recognise_order(dataset.images)
     if order is None or order == network_order:
         return dataset
-    if network_order not in ("2012", "2015"):
+    if network_order not in LABEL_ORDERS:
         raise UsageError(
             "its labels are ImageNet's, and this network has other classes",
             where=f"--data {dataset.name}",
