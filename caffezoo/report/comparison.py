@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from caffezoo.errors import UsageError
-from caffezoo.report.published import SETTINGS, Record, error_percent, fits, sizes, time_rows
+from caffezoo.report.published import Record, by_setting, error_percent, sizes, time_rows
 from caffezoo.report.rows import AccuracyRow, Measured, TimeRow
 
 ACCURACY_TOLERANCE = 0.1
@@ -87,10 +87,11 @@ def settings_that_differ(first: Measured, second: Measured) -> list[tuple[str, s
 
 
 def compare_published(row: Measured, record: Record, tolerance: float | None = None) -> list[Difference]:
-    """Compare a row with every published figure of the same network at the same setting.
+    """Compare a row with the published figures of the same network at the same setting.
 
-    An error compares only if it was measured on the 50,000 validation images with the published preprocessing; a time
-    only at the same crop and batch size. Times say nothing without their devices: the names carry them.
+    An error compares only if it was measured on the 50,000 validation images with the published preprocessing, and
+    only with the source that the accuracy table shows (others may have published other weights' errors); a time only
+    at the same crop and batch size. Times say nothing without their devices: the names carry them.
 
     Returns
     -------
@@ -127,16 +128,14 @@ def measured_setting(row: AccuracyRow, record: Record, preset: str, crops: int) 
 def _published_errors(row: AccuracyRow, record: Record, tolerance: float) -> Iterator[Difference]:
     if not is_validation_error(row, record):
         return
-    for setting in SETTINGS:
+    for setting, published in by_setting(record)[0].items():
         if not measured_setting(row, record, setting.preset, setting.crops):
             continue
-        for published in (record.get("published") or {}).get("accuracy") or ():
-            if fits(published, record, setting):
-                for top in (1, 5):
-                    error, own = error_percent(published, top), getattr(row, f"top{top}_error")
-                    if error is not None and own is not None:
-                        names = f"published ({published['source']}, {setting})", f"run {row.run}"
-                        yield Difference(row.network, f"top{top}_error", *names, error, own, tolerance)
+        for top in (1, 5):
+            error, own = error_percent(published, top), getattr(row, f"top{top}_error")
+            if error is not None and own is not None:
+                names = f"published ({published['source']}, {setting})", f"run {row.run}"
+                yield Difference(row.network, f"top{top}_error", *names, error, own, tolerance)
 
 
 def _published_times(row: TimeRow, record: Record, tolerance: float) -> Iterator[Difference]:
