@@ -1,8 +1,8 @@
 """The seam for layers: one class a Caffe layer type, registered under its name.
 
 Everything the program knows of a layer type stands in its class: how many bottoms and tops it takes, the shapes of its
-tops and blobs, its cost, its ONNX form and, where Caffe's own releases lack it, its form in plain BVLC layers. The
-drivers (shape inference, cost, ONNX, plain) are loops that name no layer type.
+tops and blobs, its cost, its ONNX form, its torch form and, where Caffe's own releases lack it, its form in plain BVLC
+layers. The drivers (shape inference, cost, ONNX, torch, plain) are loops that name no layer type.
 
 A batch axis is never written into a layer: every method is called with concrete shapes, and the ONNX forms copy axis 0.
 """
@@ -24,6 +24,7 @@ from caffezoo.formats import caffe_pb2 as pb
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 Shape = tuple[int, ...]
 
@@ -133,6 +134,16 @@ class Layer:
             If this configuration has no exact form.
         """
         raise NotImplementedError(f"{type(self).__name__} has no ONNX form")
+
+    def torch(self, scope: TorchScope) -> Compute:
+        """Register the tensors of the layer's torch form and return it: a function of its module and its bottoms.
+
+        Raises
+        ------
+        LoweringError
+            If this configuration has no exact form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no torch form")
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
         """Return the layer in BVLC's own layers, or None if it is one of them as it stands."""

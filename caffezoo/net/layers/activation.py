@@ -10,6 +10,10 @@ from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
+
+SOFTPLUS_LINEAR = 50.0
+"""Above it log(1 + exp(x)) is x in float32; torch's own limit of 20 is too low for that."""
 
 
 @register("ReLU")
@@ -22,6 +26,10 @@ class ReLU(Layer):
         slope = self.param.negative_slope
         x = scope.bottoms[0]
         return [scope.op("LeakyRelu", x, alpha=slope) if slope else scope.op("Relu", x)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        slope, F = self.param.negative_slope, scope.F
+        return lambda own, x: [F.leaky_relu(x, slope) if slope else F.relu(x)]
 
 
 @register("PReLU")
@@ -46,6 +54,11 @@ class PReLU(Layer):
         slope = scope.blobs[0].reshape(-1, *(1 for _ in range(inner)))
         return [scope.op("PRelu", scope.bottoms[0], scope.const(slope))]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        F = scope.F
+        scope.learn(0)
+        return lambda own, x: [F.prelu(x, own.blob0.reshape(-1))]
+
 
 @register("ELU")
 class ELU(Layer):
@@ -56,6 +69,10 @@ class ELU(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.op("Elu", scope.bottoms[0], alpha=self.param.alpha)]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        F, alpha = scope.F, self.param.alpha
+        return lambda own, x: [F.elu(x, alpha)]
+
 
 @register("Sigmoid")
 class Sigmoid(Layer):
@@ -64,6 +81,9 @@ class Sigmoid(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.op("Sigmoid", scope.bottoms[0])]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        return lambda own, x: [x.sigmoid()]
+
 
 @register("TanH")
 class TanH(Layer):
@@ -71,6 +91,9 @@ class TanH(Layer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.op("Tanh", scope.bottoms[0])]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        return lambda own, x: [x.tanh()]
 
 
 @register("Swish")
@@ -83,6 +106,10 @@ class Swish(Layer):
         x, beta = scope.bottoms[0], self.param.beta
         inner = x if beta == 1 else scope.op("Mul", x, scope.const(beta))
         return [scope.op("Mul", x, scope.op("Sigmoid", inner))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, beta = scope.F, self.param.beta
+        return lambda own, x: [F.silu(x) if beta == 1 else x * (x * beta).sigmoid()]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         x, gate = self.proto.bottom[0], f"{self.name}/gate"
@@ -110,6 +137,10 @@ class Clip(Layer):
         if self.param.min > self.param.max:
             return [scope.op("Max", scope.op("Min", x, high), low)]
         return [scope.op("Clip", x, low, high)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        low, high = self.param.min, max(self.param.min, self.param.max)
+        return lambda own, x: [x.clamp(low, high)]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         """Return ``high - relu(high - low - relu(x - low))``: Power and ReLU in pairs."""
@@ -141,6 +172,9 @@ class AbsVal(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.op("Abs", scope.bottoms[0])]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        return lambda own, x: [x.abs()]
+
 
 @register("BNLL")
 class BNLL(Layer):
@@ -148,6 +182,10 @@ class BNLL(Layer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.op("Softplus", scope.bottoms[0])]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F = scope.F
+        return lambda own, x: [F.softplus(x, threshold=SOFTPLUS_LINEAR)]
 
 
 @register("Threshold")
@@ -159,6 +197,10 @@ class Threshold(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         above = scope.op("Greater", scope.bottoms[0], scope.const(self.param.threshold))
         return [scope.op("Cast", above, to=1)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        threshold = self.param.threshold
+        return lambda own, x: [(x > threshold).to(x.dtype)]
 
 
 @register("Dropout")
@@ -172,3 +214,7 @@ class Dropout(Layer):
         if self.proto.HasField("phase") and self.proto.phase == pb.TRAIN:
             raise scope.refuse("Dropout in phase TRAIN is random and has no ONNX form")
         return [scope.bottoms[0]]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, ratio = scope.F, self.param.dropout_ratio
+        return lambda own, x: [F.dropout(x, ratio, own.training)]

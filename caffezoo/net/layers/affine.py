@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from caffezoo.net.layer import Affine, Folded, Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 def scale_layer(proto: pb.LayerParameter, a: np.ndarray, b: np.ndarray) -> Folded:
@@ -98,6 +99,11 @@ class BroadcastLayer(Layer):
         axes = [i for i in range(len(x)) if not start <= i < start + len(operand)]
         return scope.op("Unsqueeze", scope.bottoms[1], scope.ints(axes)) if axes and operand else scope.bottoms[1]
 
+    def _aligned(self, bottoms: Sequence[Shape]) -> Callable[[Any], Any]:
+        """Return what brings a torch operand to the rank that broadcasts it over the first bottom."""
+        behind = len(bottoms[0]) - self.start(bottoms) - len(self.operand_shape(bottoms))
+        return lambda operand: operand.reshape(operand.shape + (1,) * behind)
+
 
 @register("Scale")
 class Scale(BroadcastLayer):
@@ -119,6 +125,17 @@ class Scale(BroadcastLayer):
         y = scope.op("Mul", scope.bottoms[0], operand)
         return [scope.op("Add", y, self._aligned_blob(scope, -1)) if self.param.bias_term else y]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, aligned = scope.torch, self._aligned(scope.bottom_shapes)
+        scope.learn()
+        if len(scope.bottom_shapes) == 2:
+            if self.param.bias_term:
+                return lambda own, x, scale: [torch.addcmul(aligned(own.blob0), x, aligned(scale))]
+            return lambda own, x, scale: [x * aligned(scale)]
+        if self.param.bias_term:
+            return lambda own, x: [torch.addcmul(aligned(own.blob1), x, aligned(own.blob0))]
+        return lambda own, x: [x * aligned(own.blob0)]
+
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         scale = np.asarray(blobs[0], np.float64)
         return Affine(scale, np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros_like(scale))
@@ -137,6 +154,13 @@ class Bias(BroadcastLayer):
         learned = len(scope.bottoms) == 1
         operand = self._aligned_blob(scope, 0) if learned else self._aligned_bottom(scope)
         return [scope.op("Add", scope.bottoms[0], operand)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        aligned = self._aligned(scope.bottom_shapes)
+        scope.learn()
+        if len(scope.bottom_shapes) == 2:
+            return lambda own, x, bias: [x + aligned(bias)]
+        return lambda own, x: [x + aligned(own.blob0)]
 
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         return Affine(np.ones(blobs[0].shape), np.asarray(blobs[0], np.float64))

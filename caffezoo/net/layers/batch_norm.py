@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from caffezoo.net.layers.affine import scale_layer
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("BatchNorm")
@@ -88,6 +89,24 @@ class BatchNorm(Layer):
             gamma, beta = (scope.const(b.reshape(line)) for b in scope.blobs[3:])
             x = scope.op("Add", scope.op("Mul", x, gamma), beta)
         return [x]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, eps, learned = scope.F, self.param.eps, bool(self.param.scale_bias)
+        if learned:
+            scope.learn(3, 4)
+        batch_statistics = not self.uses_global_stats
+        if not batch_statistics:
+            factor = float(np.asarray(scope.blobs[2]).reshape(-1)[0])
+            inverse = 0.0 if factor == 0 else 1.0 / factor
+            scope.constant("mean", scope.blobs[0].astype(np.float64) * inverse)
+            scope.constant("variance", scope.blobs[1].astype(np.float64) * inverse)
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            statistics = (None, None) if batch_statistics else (own.mean, own.variance)
+            affine = (own.blob3, own.blob4) if learned else (None, None)
+            return [F.batch_norm(x, *statistics, *affine, batch_statistics, 0.0, eps)]
+
+        return compute
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
         extras = [f for f in ("scale_bias", "scale_filler", "bias_filler") if self.param.HasField(f)]

@@ -1,4 +1,4 @@
-"""Convolution, its transpose, and the depthwise forms of the forks."""
+"""Convolution and the depthwise forms of the forks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from caffezoo.net.layer import Affine, Folded, Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,17 @@ class ConvolutionBase(Layer):
         }
         return [scope.op(kind, x, *blobs, **attributes) for x in scope.bottoms]
 
+    def _torch(self, scope: TorchScope, kind: str, group: int) -> Compute:
+        shape = scope.bottom_shapes[0]
+        window = self.window(shape)
+        rank, has_bias = len(window.kernel), bool(self.param.bias_term)
+        if self.channel_axis(shape) != 1 or not 1 <= rank <= 3:
+            raise scope.refuse("only channels on axis 1 and one to three spatial axes have a torch form")
+        convolve = getattr(scope.F, f"{kind}{rank}d")
+        setting = {"stride": window.stride, "padding": window.pad, "groups": group, "dilation": window.dilation}
+        scope.learn()
+        return lambda own, *xs: [convolve(x, own.blob0, own.blob1 if has_bias else None, **setting) for x in xs]
+
 
 @register("Convolution")
 class Convolution(ConvolutionBase):
@@ -209,6 +221,9 @@ class Convolution(ConvolutionBase):
     def onnx(self, scope: LayerScope) -> list[str]:
         return self._onnx(scope, "Conv", self.group_count(scope.bottom_shapes[0]))
 
+    def torch(self, scope: TorchScope) -> Compute:
+        return self._torch(scope, "conv", self.group_count(scope.bottom_shapes[0]))
+
 
 @register("ConvolutionDepthwise", "DepthwiseConvolution")
 class ConvolutionDepthwise(Convolution):
@@ -247,48 +262,3 @@ class ConvolutionDepthwise(Convolution):
         layer.convolution_param.num_output = self.output_channels(bottoms[0])
         layer.convolution_param.group = self.group_count(bottoms[0])
         return PlainForm([layer])
-
-
-@register("Deconvolution")
-class Deconvolution(ConvolutionBase):
-    """Transpose of a convolution: an axis of H pixels gives ``s (H - 1) + d (k - 1) + 1 - 2 p``.
-
-    Blobs: weight [in, num_output / group, k...], bias [num_output].
-    """
-
-    def _output_size(self, spatial: Shape, window: Window) -> Shape:
-        sizes = []
-        for size, extent, stride, pad in zip(spatial, window.extent, window.stride, window.pad, strict=True):
-            sizes.append(stride * (size - 1) + extent - 2 * pad)
-            if sizes[-1] <= 0:
-                self.fail(f"pad {pad} leaves nothing of an output of {sizes[-1] + 2 * pad} px")
-        return tuple(sizes)
-
-    def _weight_channels(self, channels: int) -> Shape:
-        return (channels, int(self.param.num_output) // int(self.param.group))
-
-    def _outputs(self, blobs: Sequence[np.ndarray]) -> int:
-        return int(self.param.num_output)
-
-    def _by_output(self, weight: np.ndarray) -> np.ndarray:
-        grouped = weight.reshape(self._groups(weight), -1, *weight.shape[1:])
-        return grouped.swapaxes(1, 2)
-
-    def _from_output(self, weight: np.ndarray, shape: Shape) -> np.ndarray:
-        return weight.swapaxes(1, 2).reshape(shape)
-
-    def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
-        # Near the border fewer kernel taps meet the image, so a shift of the bottom is not one of the top.
-        if self.param.axis != 1 or len(self.proto.bottom) != 1 or map_.b.any() or map_.a.size != blobs[0].shape[0]:
-            return None
-        weight = blobs[0] * map_.a.reshape(-1, *(1 for _ in blobs[0].shape[1:]))
-        bias = np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros(self._outputs(blobs))
-        return self._folded(weight, bias)
-
-    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-        """Return input elements x (output channels of a group x kernel area); the bias is not counted."""
-        weight = self.blob_shapes(bottoms)[0]
-        return sum(math.prod(bottom) for bottom in bottoms) * math.prod(weight[1:])
-
-    def onnx(self, scope: LayerScope) -> list[str]:
-        return self._onnx(scope, "ConvTranspose", int(self.param.group))

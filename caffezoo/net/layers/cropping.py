@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Crop")
@@ -47,6 +49,12 @@ class Crop(Layer):
         starts, ends = [offsets[i] for i in axes], [offsets[i] + top[i] for i in axes]
         return [scope.op("Slice", scope.bottoms[0], scope.ints(starts), scope.ints(ends), scope.ints(axes))]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        x, top = scope.bottom_shapes[0], scope.top_shapes[0]
+        start = self.axis(self.param.axis, len(x))
+        cuts = [(i, offset, top[i]) for i, offset in enumerate(self._offsets(len(x)), start) if top[i] != x[i]]
+        return lambda own, x, reference: [reduce(lambda y, cut: y.narrow(*cut), cuts, x)]
+
 
 @register("Tile")
 class Tile(Layer):
@@ -66,3 +74,8 @@ class Tile(Layer):
         repeats = [1] * rank
         repeats[self.axis(self.param.axis, rank)] = int(self.param.tiles)
         return [scope.op("Tile", scope.bottoms[0], scope.ints(repeats))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        repeats = [1] * len(scope.bottom_shapes[0])
+        repeats[self.axis(self.param.axis, len(repeats))] = int(self.param.tiles)
+        return lambda own, x: [x.repeat(repeats)]

@@ -11,6 +11,7 @@ from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Eltwise")
@@ -41,6 +42,15 @@ class Eltwise(Layer):
                     bottoms[i] = scope.op("Mul", bottoms[i], scope.const(coefficient))
         return [reduce(lambda a, b: scope.op(kind, a, b), bottoms)]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, coefficients = scope.torch, list(self.param.coeff)
+        if self.param.operation == pb.EltwiseParameter.SUM:
+            if any(c != 1 for c in coefficients):
+                return lambda own, *xs: [sum(x * c for x, c in zip(xs, coefficients, strict=True))]
+            return lambda own, *xs: [reduce(torch.add, xs)]
+        combine = torch.mul if self.param.operation == pb.EltwiseParameter.PROD else torch.maximum
+        return lambda own, *xs: [reduce(combine, xs)]
+
 
 @register("Axpy")
 class Axpy(Layer):
@@ -62,6 +72,11 @@ class Axpy(Layer):
         if len(a) < len(x):
             gate = scope.op("Unsqueeze", gate, scope.ints(range(len(a), len(x))))
         return [scope.op("Add", scope.op("Mul", scope.bottoms[1], gate), scope.bottoms[2])]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, (gate, inner) = scope.torch, (len(s) for s in scope.bottom_shapes[:2])
+        behind = (1,) * (inner - gate)
+        return lambda own, a, x, y: [torch.addcmul(y, x, a.reshape(a.shape + behind))]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         gate, x, y = self.proto.bottom

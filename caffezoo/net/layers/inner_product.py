@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from caffezoo.net.layer import Affine, Folded, Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("InnerProduct")
@@ -83,3 +84,14 @@ class InnerProduct(Layer):
         weight = scope.blobs[0] if self.param.transpose else scope.blobs[0].T
         y = scope.op("MatMul", x, scope.const(np.ascontiguousarray(weight)))
         return [scope.op("Add", y, scope.blob(1)) if self.param.bias_term else y]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, start, transposed = scope.F, self._start(scope.bottom_shapes[0]), self.param.transpose
+        has_bias = bool(self.param.bias_term)
+        scope.learn()
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            weight = own.blob0.T if transposed else own.blob0
+            return [F.linear(x.flatten(start), weight, own.blob1 if has_bias else None)]
+
+        return compute

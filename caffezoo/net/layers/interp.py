@@ -12,6 +12,7 @@ from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Interp")
@@ -70,6 +71,13 @@ class Interp(Layer):
         rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
         x = scope.op("MatMul", scope.bottoms[0], scope.const(np.ascontiguousarray(columns.T)))
         return [scope.op("MatMul", scope.const(rows), x)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, size = scope.F, scope.top_shapes[0][2:]
+        (top, bottom), (left, right) = self._kept(scope.bottom_shapes[0])
+        return lambda own, x, *reference: [
+            F.interpolate(x[:, :, top:bottom, left:right], size, mode="bilinear", align_corners=True)
+        ]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         """Return an InnerProduct over the width, and a 1x1 convolution that takes the rows for channels."""

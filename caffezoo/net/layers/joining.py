@@ -12,6 +12,7 @@ from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 class AxisLayer(Layer):
@@ -52,6 +53,10 @@ class Concat(AxisLayer):
             return [scope.bottoms[0]]
         return [scope.op("Concat", *scope.bottoms, axis=self.along(scope.bottom_shapes[0]))]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, axis = scope.torch, self.along(scope.bottom_shapes[0])
+        return lambda own, *xs: [torch.cat(xs, axis)]
+
 
 @register("Slice")
 class Slice(AxisLayer):
@@ -87,6 +92,11 @@ class Slice(AxisLayer):
             raise scope.refuse("cutting the batch axis has no form with a free batch")
         return scope.ops("Split", scope.bottoms[0], scope.ints(self._sizes(shape[axis])), outputs=tops, axis=axis)
 
+    def torch(self, scope: TorchScope) -> Compute:
+        axis = self.along(scope.bottom_shapes[0])
+        sizes = self._sizes(scope.bottom_shapes[0][axis])
+        return lambda own, x: x.split(sizes, axis)
+
 
 @register("Split")
 class Split(Layer):
@@ -96,6 +106,10 @@ class Split(Layer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.bottoms[0]] * len(scope.node.tops)
+
+    def torch(self, scope: TorchScope) -> Compute:
+        count = len(scope.node.tops)
+        return lambda own, x: [x] * count
 
 
 @register("Silence")
@@ -107,6 +121,9 @@ class Silence(Layer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return []
+
+    def torch(self, scope: TorchScope) -> Compute:
+        return lambda own, *xs: []
 
 
 @register("ShuffleChannel")
@@ -130,6 +147,10 @@ class ShuffleChannel(Layer):
             return [scope.bottoms[0]]
         x = scope.reshape(scope.bottoms[0], [0, group, each, area])
         return [scope.reshape(scope.op("Transpose", x, perm=[0, 2, 1, 3]), [0, *shape[1:]])]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        group = int(self.param.group)
+        return lambda own, x: [x.unflatten(1, (group, -1)).transpose(1, 2).flatten(1, 2)]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         """Return one slice a group, stacked on a new axis behind the channels, which the last Reshape folds in."""

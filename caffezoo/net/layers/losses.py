@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,11 @@ from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 SMALLEST = float(np.finfo(np.float32).tiny)
+LARGEST_LOSS = -math.log(SMALLEST)
+IGNORES_NONE = -(2**31) - 1
 
 
 class LabelledLayer(Layer):
@@ -52,6 +55,18 @@ class LabelledLayer(Layer):
         ignored = scope.op("Equal", labels, scope.const(self.param.ignore_label, np.int64))
         counted = scope.op("Cast", scope.op("Not", ignored), to=1)
         return counted, scope.op("Where", ignored, scope.const(0, np.int64), labels)
+
+    def _chosen(self, scope: TorchScope, axis: int) -> Callable[[Any], tuple[Any, Any]]:
+        """Return what makes int64 labels in the rank of the scores, all existing, and 1.0 for those that count."""
+        shape = scope.bottom_shapes[0]
+        line = [-1, *shape[1:axis], 1, *shape[axis + 1 :]] if axis else [1, *shape[1:]]
+        ignore = int(self.param.ignore_label) if self.param.HasField("ignore_label") else None
+        return lambda labels: _split_ignored(labels.long().reshape(line), ignore)
+
+
+def _split_ignored(labels: Any, ignore: int | None) -> tuple[Any, Any]:
+    counted = labels != (ignore if ignore is not None else IGNORES_NONE)
+    return labels * counted, counted.float()
 
 
 @register("SoftmaxWithLoss")
@@ -100,6 +115,25 @@ class SoftmaxWithLoss(LabelledLayer):
         divisor = scope.op("Max", divisor, scope.const(1.0))
         return [scope.op("Div", total, divisor), softmax][: len(scope.node.tops)]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        F, axis = scope.F, self.along(scope.bottom_shapes)
+        tops, rule, chosen = len(scope.node.tops), self.normalization, self._chosen(scope, axis)
+        inner = math.prod(scope.bottom_shapes[0][axis + 1 :])
+
+        def compute(own: Any, scores: Any, labels: Any) -> list[Any]:
+            labels, counted = chosen(labels)
+            # FLT_MIN bounds Caffe's probability from below, and so -log(probability) from above.
+            loss = -F.log_softmax(scores.float(), axis).gather(axis, labels)
+            total = (loss.clamp(max=LARGEST_LOSS) * counted).sum()
+            divisor: Any = 1.0
+            if rule == pb.LossParameter.VALID:
+                divisor = counted.sum().clamp(min=1.0)
+            elif rule != pb.LossParameter.NONE:
+                divisor = labels.numel() / (inner if rule == pb.LossParameter.BATCH_SIZE else 1)
+            return [total / divisor, F.softmax(scores, axis)][:tops]
+
+        return compute
+
 
 @register("Accuracy")
 class Accuracy(LabelledLayer):
@@ -139,6 +173,23 @@ class Accuracy(LabelledLayer):
             tops.append(self._share(scope, scope.op("Mul", member, correct), member, over))
         return tops
 
+    def torch(self, scope: TorchScope) -> Compute:
+        axis, top_k, tops = self.along(scope.bottom_shapes), int(self.param.top_k), len(scope.node.tops)
+        chosen, F = self._chosen(scope, axis), scope.F
+        classes, over = scope.bottom_shapes[0][axis], [i for i in range(len(scope.bottom_shapes[0])) if i != axis]
+
+        def compute(own: Any, scores: Any, labels: Any) -> list[Any]:
+            labels, counted = chosen(labels)
+            rank = (scores >= scores.gather(axis, labels)).sum(axis, keepdim=True)
+            correct = (rank <= top_k) * counted
+            found = [correct.sum() / counted.sum().clamp(min=1.0)]
+            if tops == 2:
+                member = F.one_hot(labels.squeeze(axis), classes).movedim(-1, axis) * counted
+                found.append((member * correct).sum(over) / member.sum(over).clamp(min=1.0))
+            return found
+
+        return compute
+
     def _share(self, scope: LayerScope, part: str, whole: str, axes: list[int] | None) -> str:
         """Append part / whole, both summed over axes (all of them if None); 0 where whole is 0."""
         over = [scope.ints(axes)] if axes is not None else []
@@ -168,3 +219,6 @@ class EuclideanLoss(Layer):
         per_sample = scope.op("ReduceSum", scope.op("Mul", d, d), scope.ints([1]), keepdims=0)
         mean = scope.op("ReduceMean", per_sample, axes=[0], keepdims=0)
         return [scope.op("Mul", mean, scope.const(0.5))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        return lambda own, a, b: [(a.flatten(1) - b.flatten(1)).square().sum() / (2 * a.shape[0])]

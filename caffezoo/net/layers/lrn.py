@@ -10,6 +10,7 @@ from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("LRN")
@@ -46,3 +47,10 @@ class LRN(Layer):
                 y = scope.reshape(y, [0, *shape[1:]])
         y = scope.op("Add", scope.op("Mul", y, scope.const(alpha)), scope.const(k if across else 1.0))
         return [scope.op("Mul", x, scope.op("Pow", y, scope.const(-beta)))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, n = scope.F, int(self.param.local_size)
+        alpha, beta, k = self.param.alpha, self.param.beta, self.param.k
+        if self.param.norm_region == pb.LRNParameter.ACROSS_CHANNELS:
+            return lambda own, x: [F.local_response_norm(x, n, alpha, beta, k)]
+        return lambda own, x: [x * (1 + alpha * F.avg_pool2d(x * x, n, 1, n // 2)).pow(-beta)]

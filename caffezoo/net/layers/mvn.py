@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("MVN")
@@ -41,6 +42,17 @@ class MVN(Layer):
         deviation = scope.op("Add", scope.op("Sqrt", variance), scope.const(self.param.eps))
         return [scope.op("Div", x, deviation)]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        inner, eps, scaled = scope.top_shapes[0][1:], self.param.eps, self.param.normalize_variance
+        axes = (1, 2, 3) if self.param.across_channels else (2, 3)
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            x = x.reshape(-1, *inner)
+            x = x - x.mean(axes, keepdim=True)
+            return [x / (x.square().mean(axes, keepdim=True).sqrt() + eps) if scaled else x]
+
+        return compute
+
 
 @register("Normalize")
 class Normalize(Layer):
@@ -66,6 +78,12 @@ class Normalize(Layer):
         x = scope.op("Div", x, scope.op("Sqrt", scope.op("Add", total, scope.const(self.param.eps))))
         scale = scope.blobs[0].reshape(-1, *(1 for _ in range(rank - 2)))
         return [scope.op("Mul", x, scope.const(scale))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        rank, eps = len(scope.bottom_shapes[0]), self.param.eps
+        axes, behind = (tuple(range(1, rank)) if self.param.across_spatial else (1,)), (1,) * (rank - 2)
+        scope.learn(0)
+        return lambda own, x: [x * (x.square().sum(axes, keepdim=True) + eps).rsqrt() * own.blob0.reshape(-1, *behind)]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         """Return an LRN whose window holds all channels: ``x (k + alpha / n * sum)^-1/2``, k = eps and alpha = n."""

@@ -11,6 +11,7 @@ from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 PLAIN_SLICE_LIMIT = 256
 """Slices that a plain form may cut an axis into: every slice is two layers."""
@@ -39,6 +40,10 @@ class Permute(Layer):
         if order == sorted(order):
             return [scope.bottoms[0]]
         return [scope.op("Transpose", scope.bottoms[0], perm=order)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        order = self._order(len(scope.bottom_shapes[0]))
+        return lambda own, x: [x.permute(order)]
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm:
         """Return a chain that moves one axis at a time: cut along it, and put together where it belongs."""

@@ -14,6 +14,7 @@ from caffezoo.net.layer import Layer, PlainForm, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 LOWEST = float(np.finfo(np.float32).min)
 
@@ -42,6 +43,14 @@ class PoolAxis:
     def overhangs(self) -> bool:
         """Whether a window reaches beyond the padded image, where Caffe stops counting."""
         return self.end_pad > self.pad
+
+    def torch_output(self, ceil_mode: bool) -> int | None:
+        """Return the windows that torch makes of its own settings, or None if they cannot hold this pad."""
+        if self.pad > self.kernel // 2:
+            return None
+        span = self.size + 2 * self.pad - self.kernel
+        output = (-(-span // self.stride) if ceil_mode else span // self.stride) + 1
+        return output - (ceil_mode and (output - 1) * self.stride >= self.size + self.pad)
 
     @property
     def divisors(self) -> np.ndarray:
@@ -169,6 +178,40 @@ class Pooling(Layer):
             return y
         pads = [0] * 6 + [int(a.outside) for a in axes]
         return scope.op("Pad", y, scope.ints(pads), scope.const(value), mode="constant")
+
+    def torch(self, scope: TorchScope) -> Compute:
+        axes, F = self.axes(scope.bottom_shapes[0]), scope.F
+        if self.param.pool == pb.PoolingParameter.STOCHASTIC:
+            raise scope.refuse("STOCHASTIC pooling draws at random and has no torch form")
+        average, two_tops = self.param.pool == pb.PoolingParameter.AVE, len(scope.node.tops) == 2
+        if average and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
+            return lambda own, x: [x.mean((2, 3), keepdim=True)]
+        kernel, stride = tuple(a.kernel for a in axes), tuple(a.stride for a in axes)
+        pads = tuple(a.pad for a in axes)
+        ceil_mode = next((c for c in (False, True) if all(a.torch_output(c) == a.output for a in axes)), None)
+        if ceil_mode is not None:
+            # torch counts the positions of a window as Caffe does: padding is in, what hangs over the padding is out.
+            if average:
+                return lambda own, x: [F.avg_pool2d(x, kernel, stride, pads, ceil_mode)]
+            if not two_tops:
+                return lambda own, x: [F.max_pool2d(x, kernel, stride, pads, 1, ceil_mode)]
+        (top, bottom), (left, right) = ((a.pad, replace(a, output=a.output - a.outside).end_pad) for a in axes)
+        border, outside = (left, right, top, bottom), (0, int(axes[1].outside), 0, int(axes[0].outside))
+        if average:
+            divisor = np.outer(axes[0].divisors, axes[1].divisors).astype(np.float64)
+            divisor[divisor == 0] = np.nan  # Caffe divides 0 by 0 there
+            scope.constant("per_window", 1 / divisor)
+            return lambda own, x: [
+                F.pad(F.avg_pool2d(F.pad(x, border), kernel, stride, divisor_override=1), outside) * own.per_window
+            ]
+        width, line = axes[1].size, axes[1].size + left + right
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            y, index = F.max_pool2d(F.pad(x, border, value=-math.inf), kernel, stride, return_indices=True)
+            index = (index // line - top) * width + index % line - left
+            return [F.pad(y, outside, value=LOWEST), F.pad(index.to(x.dtype), outside, value=-1.0)][: 1 + two_tops]
+
+        return compute
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
         if not self.param.HasField("ceil_mode"):

@@ -14,6 +14,7 @@ from caffezoo.net.layers.affine import scale_layer
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Power")
@@ -25,11 +26,27 @@ class Power(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         x, param = scope.bottoms[0], self.param
         if param.power == 0 or param.scale == 0:
-            with np.errstate(all="ignore"):
-                value = 1.0 if param.power == 0 else float(np.power(np.float32(param.shift), np.float32(param.power)))
-            return [scope.op("Expand", scope.const(value), scope.op("Shape", x))]
+            return [scope.op("Expand", scope.const(self._constant()), scope.op("Shape", x))]
         x = _inner(scope, x, param.scale, param.shift)
         return [x if param.power == 1 else scope.op("Pow", x, scope.const(param.power))]
+
+    def _constant(self) -> float:
+        """Return what the layer gives where the bottom has no influence."""
+        with np.errstate(all="ignore"):
+            return (
+                1.0
+                if self.param.power == 0
+                else float(np.power(np.float32(self.param.shift), np.float32(self.param.power)))
+            )
+
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, power, scale, shift = scope.torch, self.param.power, self.param.scale, self.param.shift
+        if power == 0 or scale == 0:
+            value = self._constant()
+            return lambda own, x: [torch.full_like(x, value)]
+        if power == 1:
+            return lambda own, x: [x * scale + shift]
+        return lambda own, x: [(x * scale + shift).pow(power)]
 
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         if self.param.power != 1:
@@ -71,6 +88,11 @@ class Exp(Layer):
         x = _inner(scope, scope.bottoms[0], log_base * self.param.scale, log_base * self.param.shift)
         return [scope.op("Exp", x)]
 
+    def torch(self, scope: TorchScope) -> Compute:
+        log_base = _log_base(self)
+        scale, shift = log_base * self.param.scale, log_base * self.param.shift
+        return lambda own, x: [(x * scale + shift).exp()]
+
 
 @register("Log")
 class Log(Layer):
@@ -86,6 +108,10 @@ class Log(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         y = scope.op("Log", _inner(scope, scope.bottoms[0], self.param.scale, self.param.shift))
         return [y if self.param.base == -1 else scope.op("Mul", y, scope.const(1 / _log_base(self)))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        scale, shift, factor = self.param.scale, self.param.shift, 1 / _log_base(self)
+        return lambda own, x: [(x * scale + shift).log() * factor]
 
 
 def _log_base(layer: Layer) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 TOP_K_LIMIT = 256
@@ -40,6 +41,17 @@ class Reduction(Layer):
                 x = scope.op("Mul", x, x)
             y = scope.op("ReduceSum", x, scope.ints(axes), keepdims=0)
         return [y if self.param.coeff == 1 else scope.op("Mul", y, scope.const(self.param.coeff))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        rank, operation, coeff = len(scope.bottom_shapes[0]), self.param.operation, self.param.coeff
+        axes = tuple(range(self.axis(self.param.axis, rank), rank))
+        reduced: Callable[[Any], Any] = {
+            pb.ReductionParameter.MEAN: lambda x: x.mean(axes),
+            pb.ReductionParameter.ASUM: lambda x: x.abs().sum(axes),
+            pb.ReductionParameter.SUMSQ: lambda x: x.square().sum(axes),
+            pb.ReductionParameter.SUM: lambda x: x.sum(axes),
+        }[operation]
+        return lambda own, x: [reduced(x) * coeff]
 
 
 @register("ArgMax")
@@ -87,6 +99,23 @@ class ArgMax(Layer):
         values, indices = self._largest(scope, x, shape[axis])
         y = values if self.param.out_max_val else indices
         return [y if axis == last else scope.op("Transpose", y, perm=[order.index(i) for i in range(last + 1)])]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, k, axis = scope.torch, int(self.param.top_k), self._axis(scope.bottom_shapes[0])
+        with_value, rank = self.param.out_max_val, len(scope.bottom_shapes[0])
+
+        def largest(x: Any, dim: int) -> tuple[Any, Any]:
+            # A stable sort of the reversed axis puts the larger index of equal values first, as Caffe does.
+            values, places = torch.sort(x.flip(dim), dim=dim, descending=True, stable=True)
+            return values.narrow(dim, 0, k), (x.shape[dim] - 1 - places.narrow(dim, 0, k)).to(x.dtype)
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            if axis is not None:
+                return [largest(x, axis)[0 if with_value else 1]]
+            values, indices = (t.reshape(-1, 1, k, *(1 for _ in range(rank - 3))) for t in largest(x.flatten(1), 1))
+            return [torch.cat([indices, values], 1) if with_value else indices]
+
+        return compute
 
     def _largest(self, scope: LayerScope, x: str, size: int) -> tuple[str, str]:
         """Append the search along the last axis; return values and indices, both float32.

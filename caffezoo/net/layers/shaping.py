@@ -10,6 +10,7 @@ from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Flatten")
@@ -40,6 +41,10 @@ class Flatten(Layer):
         # The batch axis lies within the flattened ones, or behind an axis of 1 that is put in front of it.
         batch = 1 if stop == 0 else 0
         return [scope.reshape(scope.bottoms[0], [-1 if i == batch else d for i, d in enumerate(top)])]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        start, stop = self._range(scope.bottom_shapes[0])
+        return lambda own, x: [x.flatten(start, stop - 1) if stop > start else x.unsqueeze(start)]
 
 
 @register("Reshape")
@@ -85,8 +90,9 @@ class Reshape(Layer):
             self.fail(f"axis {start} and num_axes {count} reach beyond the {rank} axes of the bottom")
         return start, stop
 
-    def onnx(self, scope: LayerScope) -> list[str]:
-        x, top, (start, stop) = scope.bottom_shapes[0], scope.top_shapes[0], self._range(scope.bottom_shapes[0])
+    def _dims(self, x: Shape, top: Shape) -> list[int]:
+        """Return the top's shape for any batch size: 0 copies the axis at the same place, -1 is inferred."""
+        start, stop = self._range(x)
         given, dims = list(self.param.shape.dim), [int(d) for d in top]
         if start == 0 and stop == 0:
             dims[len(given)] = -1  # new axes in front of the batch axis
@@ -94,4 +100,11 @@ class Reshape(Layer):
             dims[0] = 0
         elif -1 in given:
             dims[list(given).index(-1)] = -1
-        return [scope.reshape(scope.bottoms[0], dims)]
+        return dims
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        return [scope.reshape(scope.bottoms[0], self._dims(scope.bottom_shapes[0], scope.top_shapes[0]))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        dims = self._dims(scope.bottom_shapes[0], scope.top_shapes[0])
+        return lambda own, x: [x.reshape([x.shape[i] if d == 0 else d for i, d in enumerate(dims)])]

@@ -9,6 +9,7 @@ from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Softmax")
@@ -24,3 +25,7 @@ class Softmax(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         axis = self.axis(self.param.axis, len(scope.bottom_shapes[0]))
         return [scope.op("Softmax", scope.bottoms[0], axis=axis)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, axis = scope.F, self.axis(self.param.axis, len(scope.bottom_shapes[0]))
+        return lambda own, x: [F.softmax(x, axis)]
