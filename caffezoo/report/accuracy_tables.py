@@ -17,7 +17,7 @@ LITE = "soeaver-lite"
 UNCLEAR = "†"
 
 _MEASURED_NOTE = sentence(["In italics: measured with this package, from results/accuracy.csv."])
-_NO_RESULTS = sentence(["No results measured with this package yet: every figure is published."])
+_NO_RESULTS = sentence(["Every figure is published: none was measured with this package on all these images yet."])
 
 
 def accuracy_table(data: ZooData) -> Table:

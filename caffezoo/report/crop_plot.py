@@ -82,7 +82,7 @@ def crop_figure(data: ZooData, names: Sequence[str] = ()) -> Figure:
     lines = ceil(len(chosen) / columns)
     width, height = max(2.2 * columns, 4.4) + 0.4, 1.9 * lines + 1.0
     figure = new_figure(width, height, layout=None)
-    figure.subplots_adjust(0.55 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.75 / height, hspace=0.25, wspace=0.12)
+    figure.subplots_adjust(0.55 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.62 / height, hspace=0.25, wspace=0.12)
     panels = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
     for name, axes in zip(chosen, panels, strict=False):
         curves = crop_curves(data, name)
@@ -121,5 +121,5 @@ def _draw(axes: Axes, name: str, curves: Sequence[Curve]) -> None:
             label=f"top-{curve.top}, {crops}, {'measured' if curve.measured else 'published'}",
         )
     axes.set_title(name, fontsize=8)
+    axes.margins(x=0.15, y=0.1)
     axes.set_ylim(bottom=0)
-    axes.margins(x=0.15)

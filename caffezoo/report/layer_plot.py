@@ -71,7 +71,6 @@ def layer_figure(data: ZooData, name: str, run: str | None = None) -> Figure:
         loc="left",
     )
     panels[-1].set_xlabel("layer, in the order of the prototxt")
-    panels[0].legend(fontsize=8, frameon=False, ncols=4)
     return figure
 
 
@@ -97,3 +96,5 @@ def _draw(axes: Axes, layers: list[LayerRow], kinds: list[str], which: str) -> N
     axes.set_ylabel(f"{which}, ms")
     axes.grid(axis="x", visible=False)
     axes.margins(x=0.01)
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper right")
