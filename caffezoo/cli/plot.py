@@ -21,7 +21,14 @@ plot = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Draw figures from the index and the results; needs matplotlib (`pip install 'caffezoo[report]'`).",
+    help="""Draw figures from the index and the results; needs matplotlib (`pip install 'caffezoo[report]'`).
+
+    Examples:
+
+    `caffezoo plot cost --against parameters --output cost.svg`
+
+    `caffezoo plot crops dpn-92 senet --output crops.png`
+    """,
 )
 
 

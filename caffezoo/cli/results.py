@@ -25,7 +25,14 @@ results = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="List, add, compare and check what was measured.",
+    help="""List, add, compare and check what was measured.
+
+    Examples:
+
+    `caffezoo evaluate --net efficientnet-lite0 --data sample --json | caffezoo results add -`
+
+    `caffezoo results diff dpn-92 --tolerance 0.2`
+    """,
 )
 
 _SHOWN = {
