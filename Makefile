@@ -21,6 +21,8 @@ lint: .venv/.lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/caffezoo prototxt --check
+	$(BIN)/caffezoo tables --check
+	$(BIN)/caffezoo results check
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
 	$(BIN)/python benchmarks/engines.py
