@@ -20,7 +20,14 @@ MAX_EXPANSION = 1000
 """Most bytes of values for a byte of file: deflate reaches 1032, and only on constant data."""
 
 
-def _import_h5py(path: str) -> ModuleType:
+def import_h5py(path: str) -> ModuleType:
+    """Return the module h5py; ``path`` is the file that needs it.
+
+    Raises
+    ------
+    WeightsFileError
+        It is not installed.
+    """
     try:
         import h5py
     except ImportError:
@@ -41,7 +48,7 @@ def read_hdf5(path: str | PathLike[str]) -> WeightsFile:
         h5py is missing, or the file is damaged, has no /data group, or holds a dataset that is no plain float array.
     """
     name = fspath(path)
-    h5py = _import_h5py(name)
+    h5py = import_h5py(name)
     try:
         with h5py.File(name, "r") as file:
             if not isinstance(file.get("data", getlink=False), h5py.Group):
@@ -126,7 +133,7 @@ def write_hdf5(
         h5py is missing, `weights` names a layer that the net has not, or the file cannot be written.
     """
     name = fspath(path)
-    h5py = _import_h5py(name)
+    h5py = import_h5py(name)
     unknown = set(weights) - {layer.name for layer in net.layer}
     if unknown:
         raise WeightsFileError(f"weights for layer '{min(unknown)}', which the net does not have", where=name)

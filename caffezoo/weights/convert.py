@@ -17,6 +17,7 @@ import numpy as np
 from caffezoo.errors import BindingError
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.weights.conventions import adapt, drop_background
+from caffezoo.weights.keras_file import read_keras_weights
 from caffezoo.weights.safetensors_file import read_torch_tensors
 from caffezoo.weights.schemes import choose_scheme, describe, faults, few, maps_of, wanted_tensors
 from caffezoo.zoo.tensor_map import AS_THEY_ARE, DIFFERENCES, BlobSource, Conventions, TensorMap
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 # One more whenever a change of this module changes what is written: cached conversions are then made again.
 CONVERTER_VERSION = 2
 
-READERS: Mapping[str, Callable[[str | PathLike[str]], dict[str, np.ndarray]]] = {"torch": read_torch_tensors}
+READERS: Mapping[str, Callable[[str | PathLike[str]], dict[str, np.ndarray]]] = {
+    "keras": read_keras_weights,
+    "torch": read_torch_tensors,
+}
 
 
 @dataclass(frozen=True)

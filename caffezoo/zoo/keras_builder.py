@@ -21,15 +21,21 @@ Automatic names follow Keras: a BatchNormalization ``x`` becomes BatchNorm ``x``
 gamma, Bias ``x_bias``); a SeparableConv2D ``x`` becomes ``x_depthwise`` and ``x_pointwise``.
 
 Inputs are BGR as of every Caffe network; where Keras trained on RGB, the first kernel is turned on import, not here.
+
+Beside the Caffe layers the builder writes down the Keras layers that have weights, from which
+:mod:`caffezoo.zoo.keras_layers` makes the map for imports.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from caffezoo.zoo.builder import IntOrPair, NetBuilder
+from caffezoo.zoo.keras_layers import KerasLayer, flattened, grouped, hwio_to_oihw, transposed
+from caffezoo.zoo.tensor_map import BlobSource, rgb_to_bgr
 
 
 class KerasBuilder(NetBuilder):
@@ -42,10 +48,22 @@ class KerasBuilder(NetBuilder):
         Edge of the square input.
     bn_eps : float
         Epsilon of the BatchNorms; Keras' default is 1e-3.
+    mode : {'tf', 'torch', 'caffe'}
+        How Keras prepares images for the weights; only 'caffe' is BGR.
+
+    Attributes
+    ----------
+    keras_layers : list of KerasLayer
+        Keras' layers with weights, in the order of creation.
+    lengths : dict of str to int
+        Caffe layers that stand for more or fewer than one layer in Keras.
     """
 
-    def __init__(self, name: str, header: str, size_px: int, *, bn_eps: float = 1e-3) -> None:
+    def __init__(self, name: str, header: str, size_px: int, *, bn_eps: float = 1e-3, mode: str = "tf") -> None:
         super().__init__(name, header, bn_eps=bn_eps)
+        self.mode = mode
+        self.keras_layers: list[KerasLayer] = []
+        self.lengths: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
         self._numbers: Counter[str] = Counter()
         self._built: set[str] = set()
@@ -69,6 +87,46 @@ class KerasBuilder(NetBuilder):
         for blob in [name] if top is None else [top] if isinstance(top, str) else top:
             self._sizes[blob] = self._sizes[first]
         return out
+
+    def conv(
+        self,
+        name: str,
+        bottom: str,
+        num_output: int,
+        kernel: IntOrPair,
+        *,
+        group: int = 1,
+        bias: bool = False,
+        **options: Any,
+    ) -> str:
+        width = self.channels(bottom)
+        changes = [hwio_to_oihw if group == 1 else grouped(width // group)]
+        if bottom == self.image and self.mode != "caffe":
+            changes.append(rgb_to_bgr)
+        sources = [BlobSource("kernel", tuple(changes))]
+        if bias:
+            sources.append(BlobSource("bias"))
+        self._record("conv2d" if group == 1 else "depthwise_conv2d", name, {name: tuple(sources)})
+        return super().conv(name, bottom, num_output, kernel, group=group, bias=bias, **options)
+
+    def fc(self, name: str, bottom: str, num_output: int, *, bias: bool = True, top: str | None = None) -> str:
+        """Append a Dense, behind a Flatten if ``bottom`` is a map."""
+        size = self._sizes[bottom]
+        sources = [BlobSource("kernel", (flattened(size) if size > 1 else transposed,))]
+        if bias:
+            sources.append(BlobSource("bias"))
+        self._record("dense", name, {name: tuple(sources)})
+        out = super().fc(name, bottom, num_output, bias=bias, top=top)
+        self._sizes[out] = 1
+        return out
+
+    def global_pool(self, name: str, bottom: str, *, method: str = "AVE", top: str | None = None) -> str:
+        out = super().global_pool(name, bottom, method=method, top=top)
+        self._sizes[out] = 1
+        return out
+
+    def _record(self, kind: str, name: str, blobs: dict[str, tuple[BlobSource, ...]]) -> None:
+        self.keras_layers.append(KerasLayer(kind, name, blobs))
 
     def conv2d(
         self,
@@ -102,6 +160,8 @@ class KerasBuilder(NetBuilder):
             options: dict[str, Any] = {"stride": strides, "pad": before + strides, "group": groups, "bias": bias}
             out = self._drop_first(name, self.conv(name, x, filters, kernel, top=f"{name}_wide", **options))
         window = max(kernel) if isinstance(kernel, tuple) else kernel
+        if isinstance(padding, int):
+            self.lengths[name] = 2
         self._sizes[out] = n if padding == "same" and strides == 1 else (n + before + after - window) // strides + 1
         return out
 
@@ -119,10 +179,23 @@ class KerasBuilder(NetBuilder):
     def separable(self, name: str, x: str, filters: int, kernel: int, *, strides: int = 1) -> str:
         """Append a SeparableConv2D, 'same' and without bias: depthwise, then 1x1."""
         x = self.depthwise(f"{name}_depthwise", x, kernel, strides=strides)
-        return self.conv2d(f"{name}_pointwise", x, filters, 1)
+        x = self.conv2d(f"{name}_pointwise", x, filters, 1)
+        self.lengths[f"{name}_depthwise"] = 0
+        pair = self.keras_layers[-2:]
+        del self.keras_layers[-2:]
+        blobs: dict[str, tuple[BlobSource, ...]] = {}
+        for role, part in zip(("depthwise_kernel", "pointwise_kernel"), pair, strict=True):
+            ((layer, (source,)),) = part.blobs.items()
+            blobs[layer] = (replace(source, tensor=role),)
+        self._record("separable_conv2d", name, blobs)
+        return x
 
     def bn(self, name: str, x: str, *, gamma: bool = True, top: str | None = None) -> str:
         """Append a BatchNormalization; without ``gamma`` a Bias layer alone follows the BatchNorm."""
+        statistics = (BlobSource("moving_mean"), BlobSource("moving_variance"), BlobSource(None, constant=1.0))
+        beta = BlobSource("beta")
+        learned = {f"{name}_scale": (BlobSource("gamma"), beta)} if gamma else {f"{name}_bias": (beta,)}
+        self._record("batch_normalization", name, {**learned, name: statistics})
         if gamma:
             return self.bn_scale(name, f"{name}_scale", x, top=top)
         x = self.batch_norm(name, x, top=top)

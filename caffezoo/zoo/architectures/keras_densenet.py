@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from caffezoo.zoo.architectures.densenet import DEPTHS
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.keras_builder import KerasBuilder
 
 GROWTH = 32
@@ -31,7 +31,7 @@ def transition(b: KerasBuilder, name: str, x: str) -> str:
 
 def densenet(layers: int, size_px: int = 224) -> KerasBuilder:
     header = provenance("keras-team/keras-applications keras_applications/densenet.py", "any from 32 up")
-    b = KerasBuilder(f"keras-densenet{layers}", header, size_px, bn_eps=1.001e-5)
+    b = KerasBuilder(f"keras-densenet{layers}", header, size_px, bn_eps=1.001e-5, mode="torch")
     x = b.conv2d("conv1/conv", b.image, 64, 7, strides=2, padding=3)
     x = b.relu("conv1/relu", b.bn("conv1/bn", x))
     # Behind a ReLU Keras' zero padding and Caffe's padding of a maximum are the same.
@@ -47,4 +47,4 @@ def densenet(layers: int, size_px: int = 224) -> KerasBuilder:
 
 
 for layers in (121, 169, 201):
-    architecture("keras", f"keras-densenet{layers}", partial(densenet, layers))
+    keras_architecture(f"keras-densenet{layers}", partial(densenet, layers), renamed={"fc1000": "predictions"})

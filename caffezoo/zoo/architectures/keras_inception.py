@@ -12,8 +12,8 @@ input size.
 
 from __future__ import annotations
 
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.builder import IntOrPair
 from caffezoo.zoo.keras_builder import KerasBuilder
 
@@ -140,5 +140,5 @@ def inception_resnet_v2(size_px: int = 299) -> KerasBuilder:
     return b
 
 
-architecture("keras", "keras-inception-v3", inception_v3)
-architecture("keras", "keras-inception-resnet-v2", inception_resnet_v2)
+keras_architecture("keras-inception-v3", inception_v3)
+keras_architecture("keras-inception-resnet-v2", inception_resnet_v2)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
-from caffezoo.zoo.builder import NetBuilder
 from caffezoo.zoo.keras_builder import KerasBuilder
 
 APPLICATIONS = "keras-team/keras-applications keras_applications/"
@@ -24,7 +23,7 @@ V1_BLOCKS = (
 V2_STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
 
 
-def mobilenet(alpha: float, size_px: int = 224) -> NetBuilder:
+def mobilenet(alpha: float, size_px: int = 224) -> KerasBuilder:
     """MobileNet with every width multiplied by ``alpha``."""
     b = KerasBuilder(f"keras-mobilenet-{alpha}", provenance(f"{APPLICATIONS}mobilenet.py", SIZES), size_px)
     x = b.conv2d("conv1", b.image, int(32 * alpha), 3, strides=2, padding="same")
@@ -53,7 +52,7 @@ def inverted_residual(b: KerasBuilder, block: int, x: str, out: int, strides: in
     return b.eltwise(f"{prefix}_add", [x, y]) if strides == 1 and b.channels(x) == out else y
 
 
-def mobilenet_v2(size_px: int = 224) -> NetBuilder:
+def mobilenet_v2(size_px: int = 224) -> KerasBuilder:
     b = KerasBuilder("keras-mobilenet-v2", provenance(f"{APPLICATIONS}mobilenet_v2.py", SIZES), size_px)
     x = b.conv2d("Conv1", b.image, 32, 3, strides=2, padding="same")
     x = b.relu6("Conv1_relu", b.bn("bn_Conv1", x))
@@ -68,5 +67,5 @@ def mobilenet_v2(size_px: int = 224) -> NetBuilder:
 
 
 for alpha in (1.0, 0.75, 0.5, 0.25):
-    architecture("keras", f"keras-mobilenet-{alpha}", partial(mobilenet, alpha))
-architecture("keras", "keras-mobilenet-v2", mobilenet_v2)
+    keras_architecture(f"keras-mobilenet-{alpha}", partial(mobilenet, alpha))
+keras_architecture("keras-mobilenet-v2", mobilenet_v2, renamed={"Logits": "predictions"})

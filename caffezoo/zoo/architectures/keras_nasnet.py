@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.keras_builder import KerasBuilder
 
 SOURCE = "keras-team/keras-applications keras_applications/nasnet.py"
@@ -132,5 +132,5 @@ def nasnet(plan: Plan, size_px: int | None = None) -> KerasBuilder:
     return b
 
 
-architecture("keras", MOBILE.name, lambda: nasnet(MOBILE))
-architecture("keras", LARGE.name, lambda: nasnet(LARGE))
+keras_architecture(MOBILE.name, lambda: nasnet(MOBILE))
+keras_architecture(LARGE.name, lambda: nasnet(LARGE))

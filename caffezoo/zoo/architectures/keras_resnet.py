@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.architectures.resnet import BOTTLENECK_DEPTHS
 from caffezoo.zoo.builder import NetBuilder
 from caffezoo.zoo.keras_builder import KerasBuilder
@@ -29,6 +29,7 @@ SOURCE = "keras-team/keras-applications keras_applications/resnet_common.py"
 ANY = "any from 32 up"
 EPS = 1.001e-5
 V2_STRIDES = (2, 2, 2, 1)
+RENAMED = {"probs": "predictions"}
 
 
 def old_conv_bn(b: KerasBuilder, place: str, x: str, width: int, kernel: int, strides: int = 1) -> str:
@@ -38,7 +39,7 @@ def old_conv_bn(b: KerasBuilder, place: str, x: str, width: int, kernel: int, st
 
 def old_resnet50(size_px: int = 224) -> KerasBuilder:
     header = provenance("fchollet/deep-learning-models resnet50.py, release v0.2", ANY)
-    b = KerasBuilder("keras-resnet50-v0.2", header, size_px)
+    b = KerasBuilder("keras-resnet50-v0.2", header, size_px, mode="caffe")
     x = b.relu("conv1_relu", b.bn("bn_conv1", b.conv2d("conv1", b.image, 64, 7, strides=2, padding=3, bias=True)))
     x = b.max_pool("pool1", x, 3)
     for stage, depth in enumerate(BOTTLENECK_DEPTHS[50], start=2):
@@ -75,7 +76,8 @@ def block(
 def resnet(name: str, depths: tuple[int, ...], width: int, groups: int = 1, size_px: int = 224) -> KerasBuilder:
     """ResNet (width 64, bias) or, with groups, ResNeXt (width 128, no bias)."""
     bias = groups == 1
-    b = KerasBuilder(name, provenance(SOURCE, ANY), size_px, bn_eps=EPS)
+    mode = "caffe" if groups == 1 else "torch"
+    b = KerasBuilder(name, provenance(SOURCE, ANY), size_px, bn_eps=EPS, mode=mode)
     x = b.conv2d("conv1_conv", b.image, 64, 7, strides=2, padding=3, bias=bias)
     # Behind a ReLU Keras' zero padding and Caffe's padding of a maximum are the same.
     x = b.max_pool("pool1_pool", b.relu("conv1_relu", b.bn("conv1_bn", x)), 3, padding=1)
@@ -129,10 +131,13 @@ def resnet_v2(name: str, depths: tuple[int, ...], size_px: int = 224) -> KerasBu
     return b
 
 
-architecture("keras", "keras-resnet50-v0.2", old_resnet50)
+keras_architecture("keras-resnet50-v0.2", old_resnet50, by_order=False)
 for layers, depths in BOTTLENECK_DEPTHS.items():
-    architecture("keras", f"keras-resnet{layers}", partial(resnet, f"keras-resnet{layers}", depths, 64))
-    architecture("keras", f"keras-resnet{layers}v2", partial(resnet_v2, f"keras-resnet{layers}v2", depths))
+    name = f"keras-resnet{layers}"
+    keras_architecture(name, partial(resnet, name, depths, 64), renamed=RENAMED)
+    name = f"keras-resnet{layers}v2"
+    keras_architecture(name, partial(resnet_v2, name, depths), renamed=RENAMED)
 for layers in (50, 101):
     name = f"keras-resnext{layers}"
-    architecture("keras", name, partial(resnet, name, BOTTLENECK_DEPTHS[layers], 128, 32))
+    build = partial(resnet, name, BOTTLENECK_DEPTHS[layers], 128, 32)
+    keras_architecture(name, build, unused=("*_2_gconv/kernel",))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.architectures.vgg import stages
 from caffezoo.zoo.keras_builder import KerasBuilder
 
@@ -18,7 +18,7 @@ SIZES = "224 (from 224 to 255 the last map is 7x7, as fc1 needs it)"
 
 def vgg(layers: int, size_px: int = 224) -> KerasBuilder:
     source = f"keras-team/keras-applications keras_applications/vgg{layers}.py"
-    b = KerasBuilder(f"keras-vgg{layers}", provenance(source, SIZES), size_px)
+    b = KerasBuilder(f"keras-vgg{layers}", provenance(source, SIZES), size_px, mode="caffe")
     x = b.image
     for stage, widths in enumerate(stages(layers), start=1):
         for i, width in enumerate(widths, start=1):
@@ -32,4 +32,4 @@ def vgg(layers: int, size_px: int = 224) -> KerasBuilder:
 
 
 for layers in (16, 19):
-    architecture("keras", f"keras-vgg{layers}", partial(vgg, layers))
+    keras_architecture(f"keras-vgg{layers}", partial(vgg, layers))

@@ -10,8 +10,8 @@ soeaver's ``xception`` has the same weights under other names.
 
 from __future__ import annotations
 
+from caffezoo.zoo.architectures.keras_registry import keras_architecture
 from caffezoo.zoo.architectures.provenance import provenance
-from caffezoo.zoo.architectures.registry import architecture
 from caffezoo.zoo.keras_builder import KerasBuilder
 
 SIZES = "299, 331, 363, 395: multiples of 32 plus 11 or 12 (elsewhere 'same' pads otherwise)"
@@ -59,4 +59,4 @@ def xception(size_px: int = 299) -> KerasBuilder:
     return b
 
 
-architecture("keras", "keras-xception", xception)
+keras_architecture("keras-xception", xception)
