@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "export": ("caffezoo.cli.export", "export"),
     "engines": ("caffezoo.cli.engines", "engines"),
     "fetch": ("caffezoo.cli.fetch", "fetch"),
+    "cache": ("caffezoo.cli.cache", "cache"),
     "import": ("caffezoo.cli.import_", "import_"),
     "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
     "results": ("caffezoo.cli.results", "results"),

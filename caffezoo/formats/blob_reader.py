@@ -34,10 +34,11 @@ class BlobReader:
     """Read blobs of one file.
 
     The walk looks at the mapped file; packed values are read into arrays of their own, so that they are aligned,
-    outlive the file, and its pages do not count twice in memory.
+    outlive the file, and its pages do not count twice in memory. Without `values` they are not read at all.
     """
 
-    def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO) -> None:
+    def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO, values: bool = True) -> None:
+        self._values = values
         self._path = path
         self._buffer = buffer
         self._file = file
@@ -121,6 +122,8 @@ class BlobReader:
     def _gather(self, spans: list[_Span], dtype: str) -> _Floats:
         itemsize = np.dtype(dtype).itemsize
         counts = [(end - start) // (stride or itemsize) for start, end, stride in spans]
+        if not self._values:
+            return np.broadcast_to(np.float32(0), (sum(counts),))
         result = np.empty(sum(counts), np.float32)
         at = 0
         for (start, end, stride), count in zip(spans, counts, strict=True):
@@ -151,6 +154,8 @@ class BlobReader:
         dtype = _RAW_DTYPES.get(raw_type)  # type: ignore[call-overload]
         if dtype is None or (field.end - field.start) % np.dtype(dtype).itemsize:
             raise self._error(f"{place}: raw data of {field.end - field.start} bytes in type {raw_type} cannot be read")
+        if not self._values:
+            return np.broadcast_to(np.float32(0), ((field.end - field.start) // np.dtype(dtype).itemsize,))
         return np.frombuffer(self._buffer[field.start : field.end], dtype).astype(np.float32)
 
 

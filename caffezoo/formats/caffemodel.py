@@ -37,8 +37,14 @@ _V1_V0_LAYER, _V1_NAME, _V1_TYPE, _V1_BLOBS = 1, 4, 5, 6
 _V0_NAME, _V0_TYPE, _V0_BLOBS = 1, 2, 50
 
 
-def read_weights(path: str | PathLike[str]) -> WeightsFile:
+def read_weights(path: str | PathLike[str], *, values: bool = True) -> WeightsFile:
     """Read a caffemodel or an HDF5 weights file, whichever the first bytes say it is.
+
+    Parameters
+    ----------
+    path : path
+    values : bool
+        False checks all the same but leaves a caffemodel's values on the disk: blobs have their shapes and read 0.
 
     Raises
     ------
@@ -62,7 +68,7 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
             Path(name).open("rb", buffering=0) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer,
         ):
-            return _Reader(name, buffer, file).read()
+            return _Reader(name, buffer, file, values).read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise WeightsFileError(f"cannot read the weights: {reason}", where=name) from None
@@ -71,10 +77,10 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
 class _Reader:
     """One reading of one file."""
 
-    def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO) -> None:
+    def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO, values: bool) -> None:
         self._path = path
         self._buffer = buffer
-        self._blobs = BlobReader(path, buffer, file)
+        self._blobs = BlobReader(path, buffer, file, values)
         self._size = len(buffer)
         self._layer = ""
         self._warnings: list[str] = []

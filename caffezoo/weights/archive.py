@@ -1,6 +1,6 @@
-"""Take named members out of a wheel (.zip) or a source archive (.tar.gz) that nobody has to trust.
+"""Take named members out of a wheel (.zip) or a tar ball (.tar.gz, .tar) that nobody has to trust.
 
-Only regular files that were asked for by their exact name are read; links, encrypted and sparse members, names that
+Only regular files that were asked for by name are read; links, encrypted and sparse members, names that
 leave the archive and members larger than wanted are refused. Nothing is ever written under a name that the archive
 chose.
 """
@@ -22,6 +22,7 @@ from caffezoo.errors import SourceError
 
 CHUNK_BYTES = 1 << 18
 MAX_UNPACKED_BYTES = 4 << 30  # of a whole tar, headers and unwanted members too
+MAX_MEMBERS = 100_000
 MAX_HEADER_BYTES = 8 << 20  # a zip's directory (about 80,000 members), a tar's extended header
 
 # What zipfile, tarfile and zlib are known to raise on files that are not well formed.
@@ -81,7 +82,7 @@ def member_chunks(archive: Path, member: str, *, max_bytes: int) -> Iterator[byt
     Parameters
     ----------
     archive : Path
-        ``.whl``, ``.zip``, ``.tar.gz``, ``.tgz``: told apart by content, not by name.
+        ``.whl``, ``.zip``, ``.tar.gz``, ``.tgz``, ``.tar``: told apart by content, not by name.
     member : str
         Its exact path inside the archive.
     max_bytes : int
@@ -96,14 +97,65 @@ def member_chunks(archive: Path, member: str, *, max_bytes: int) -> Iterator[byt
     if not parts or member.startswith("/") or ".." in parts or "\\" in member:
         raise SourceError(f"'{member}' is not a path inside an archive", where=archive.name)
     with _well_formed(archive), open(archive, "rb") as raw:
-        head = raw.read(4)
-        raw.seek(0)
-        if head == b"PK\x03\x04":
+        if _is_zip(raw):
             yield from _zip_member(raw, member, max_bytes)
-        elif head[:2] == b"\x1f\x8b":
-            yield from _tar_member(raw, member, max_bytes)
         else:
-            raise ValueError("it is neither a zip nor a gzip file")
+            yield from _tar_member(raw, member, max_bytes)
+
+
+def find_member(archive: Path, *, name: str | None, suffix: str) -> str:
+    """Return the path of the one member that is called ``name``, else of the one that ends in ``suffix``.
+
+    Raises
+    ------
+    SourceError
+        There is none or more than one, or the archive is malformed.
+    """
+    with _well_formed(archive), open(archive, "rb") as raw:
+        if _is_zip(raw):
+            with zipfile.ZipFile(BoundedReads(raw, max_read_bytes=MAX_HEADER_BYTES)) as listed:
+                names = [info.filename for info in listed.infolist() if not info.is_dir()]
+        else:
+            with _tar(raw) as tar:
+                names = [info.name for info in _headers(tar) if info.isreg()]
+        for wanted in (name, suffix):
+            found = [n for n in names if wanted and (PurePosixPath(n).name == wanted or n.endswith(wanted))]
+            if len(found) == 1:
+                return found[0]
+        raise ValueError(f"it holds {len(found) or 'no'} files *{suffix}")
+
+
+def _is_zip(raw: IO[bytes]) -> bool:
+    head = raw.read(4)
+    raw.seek(0)
+    return head == b"PK\x03\x04"
+
+
+@contextmanager
+def _tar(raw: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    """Open a tar ball, compressed or not."""
+    head = raw.read(262)
+    raw.seek(0)
+    if head[:2] != b"\x1f\x8b" and head[257:] != b"ustar":
+        raise ValueError("it is neither a zip nor a tar file")
+    reader = BoundedReads(
+        gzip.GzipFile(fileobj=raw) if head[:2] == b"\x1f\x8b" else raw,  # type: ignore[arg-type]
+        max_read_bytes=MAX_HEADER_BYTES,
+        max_position_bytes=MAX_UNPACKED_BYTES,
+    )
+    with tarfile.TarFile(fileobj=reader, errorlevel=2) as archive:
+        yield archive
+
+
+def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Read the headers one by one; the last one's content can be read."""
+    for _ in range(MAX_MEMBERS):
+        info = archive.next()
+        if info is None:
+            return
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every header
+        yield info
+    raise ValueError(f"it holds more than {MAX_MEMBERS} members")
 
 
 def _zip_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
@@ -122,25 +174,18 @@ def _zip_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
 
 
 def _tar_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
-    with gzip.GzipFile(fileobj=raw) as plain:
-        reader = BoundedReads(
-            plain,  # type: ignore[arg-type]
-            max_read_bytes=MAX_HEADER_BYTES,
-            max_position_bytes=MAX_UNPACKED_BYTES,
-        )
-        with tarfile.TarFile(fileobj=reader, errorlevel=2) as archive:
-            while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every header
-                if info.name != member:
-                    continue
-                if not info.isreg() or info.issparse():
-                    raise ValueError(f"{member} is not a regular file")
-                if info.size > max_bytes:
-                    raise ValueError(f"{member} has {info.size} bytes where at most {max_bytes} are wanted")
-                content = archive.extractfile(info)
-                if content is not None:
-                    yield from _exactly(content, info.size, member)
-                    return
+    with _tar(raw) as archive:
+        for info in _headers(archive):
+            if info.name != member:
+                continue
+            if not info.isreg() or info.issparse():
+                raise ValueError(f"{member} is not a regular file")
+            if info.size > max_bytes:
+                raise ValueError(f"{member} has {info.size} bytes where at most {max_bytes} are wanted")
+            content = archive.extractfile(info)
+            if content is not None:
+                yield from _exactly(content, info.size, member)
+                return
     raise ValueError(f"it holds no member named {member}")
 
 

@@ -5,7 +5,9 @@
     <root>/weights/<network>/<file>         the file itself, renamed into place when it is whole and verified
     <root>/weights/<network>/<file>.json    what is known of it: CachedFile
     <root>/weights/<network>/<file>.lock    held by the process that fetches it
-    <root>/staging/                         files on their way, and archives being unpacked
+    <root>/parts/<network>/                 what has come so far of a file: caffezoo.weights.parts
+    <root>/pins/<network>/                  first hashes seen: caffezoo.weights.pins
+    <root>/staging/                         archives being unpacked, weights being converted
 
 The metadata pins size and modification time, so that a cached file is accepted without hashing it again.
 """
@@ -15,16 +17,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from caffezoo.errors import FetchError
+from caffezoo.weights.failures import CacheError
 from caffezoo.zoo.resources import cache_dir
+
+Check = Literal["published", "pinned", "first", "skipped"]
 
 STAGING_LIFETIME_S = 24 * 3600
 _POLL_S = 0.05
@@ -48,8 +55,11 @@ class CachedFile:
         UTC, ISO 8601.
     recipe : str
         What made the file from what was fetched, as a hash; empty where the fetched bytes are the file.
-    verified : bool
-        Whether a published hash stood against the fetched bytes.
+    check : {'published', 'pinned', 'first', 'skipped'}
+        What stood against the fetched bytes: a published hash, the hash that this place delivered before, nothing
+        because none was known, nothing because ``--no-verify`` said so.
+    stamp : str
+        Of what the file was last found to be right for: :mod:`caffezoo.weights.stamp`.
     """
 
     path: Path
@@ -59,7 +69,8 @@ class CachedFile:
     source: str
     fetched_at: str
     recipe: str = ""
-    verified: bool = True
+    check: Check = "published"
+    stamp: str = ""
 
 
 class Cache:
@@ -100,42 +111,60 @@ class Cache:
             return None
         return found if (found.bytes, found.mtime_ns) == (state.st_size, state.st_mtime_ns) else None
 
+    def knows(self, path: Path) -> bool:
+        """Whether a file at ``path`` is, or was, put there by this program."""
+        return _metadata(path).exists()
+
     @contextmanager
-    def lock(self, path: Path, *, timeout_s: float = 3600.0) -> Iterator[None]:
+    def lock(
+        self, path: Path, *, timeout_s: float = 3600.0, waiting: Callable[[str], None] | None = None
+    ) -> Iterator[None]:
         """Hold the lock of ``path``; another process that wants the same file waits until it is there.
 
-        The lock dies with its owner, whose process id stands in the lock file.
+        The lock dies with its owner, whose process id and host stand in the lock file.
+
+        Parameters
+        ----------
+        path : Path
+        timeout_s : float
+        waiting : callable, optional
+            Called once with the owner if the lock is not free.
 
         Raises
         ------
-        FetchError
+        CacheError
             If the cache cannot be written, or the lock is not free after ``timeout_s`` seconds.
         """
         import fcntl
 
         lock = path.with_name(path.name + ".lock")
-        with _writing(lock):
+        with cache_writes(lock):
             lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = lock.open("a+", encoding="ascii")
+            handle = lock.open("a+", encoding="utf-8")
         with handle:
-            until = time.monotonic() + timeout_s
+            until, told = time.monotonic() + timeout_s, False
             while True:
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    with cache_writes(lock, passing=BlockingIOError):
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
+                    handle.seek(0)
+                    owner = " ".join(handle.read(100).split()) or "unknown"
                     if time.monotonic() >= until:
-                        handle.seek(0)
-                        owner = handle.read(20).strip() or "unknown"
-                        raise FetchError(
+                        raise CacheError(
                             f"process {owner} has held the lock for more than {timeout_s:g} s",
                             where=str(lock),
                             hint="wait for it, or end it",
                         ) from None
+                    if waiting is not None and not told:
+                        waiting(owner)
+                        told = True
                     time.sleep(_POLL_S)
-            handle.truncate(0)
-            handle.write(f"{os.getpid()}\n")
-            handle.flush()
+            with cache_writes(lock):
+                handle.truncate(0)
+                handle.write(f"{os.getpid()} on {socket.gethostname()}\n")
+                handle.flush()
             yield
 
     @contextmanager
@@ -144,11 +173,11 @@ class Cache:
 
         Raises
         ------
-        FetchError
+        CacheError
             If the cache cannot be written.
         """
         folder = self.root / "staging"
-        with _writing(folder):
+        with cache_writes(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
             scratch = tempfile.TemporaryDirectory(dir=folder, prefix="fetch-", ignore_cleanup_errors=True)
@@ -156,29 +185,49 @@ class Cache:
             yield Path(name)
 
     def adopt(
-        self, staged: Path, path: Path, *, sha256: str, source: str, recipe: str = "", verified: bool = True
+        self,
+        staged: Path,
+        path: Path,
+        *,
+        sha256: str,
+        source: str,
+        recipe: str = "",
+        check: Check = "published",
     ) -> CachedFile:
-        """Move a whole, verified file from the staging folder to its place; write what is known of it.
+        """Move a whole, verified file on the cache's file system to its place; write what is known of it.
 
         The metadata goes first: a kill between the two leaves metadata that fits no file, which :meth:`lookup` refuses.
+
+        Raises
+        ------
+        CacheError
+            If the cache cannot be written.
         """
-        with _writing(path):
+        with cache_writes(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(staged, "rb") as handle:
-                os.fsync(handle.fileno())
             state = staged.stat()
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            found = CachedFile(path, state.st_size, sha256, state.st_mtime_ns, source, now, recipe, verified)
-            fields = {k: v for k, v in dataclasses.asdict(found).items() if k != "path"}
-            note = staged.with_name(staged.name + ".json")
-            note.write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
-            os.replace(note, _metadata(path))
+            found = CachedFile(path, state.st_size, sha256, state.st_mtime_ns, source, now, recipe, check)
+            _write_metadata(found)
             os.replace(staged, path)
         return found
+
+    def stamp(self, found: CachedFile, stamp: str) -> None:
+        """Note what a file was found to be right for; where the cache cannot be written, the next look is slower."""
+        with suppress(OSError):
+            _write_metadata(dataclasses.replace(found, stamp=stamp))
 
 
 def _metadata(path: Path) -> Path:
     return path.with_name(path.name + ".json")
+
+
+def _write_metadata(found: CachedFile) -> None:
+    fields = {k: v for k, v in dataclasses.asdict(found).items() if k != "path"}
+    note = _metadata(found.path)
+    temporary = note.with_name(f"{note.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
+    os.replace(temporary, note)
 
 
 def _sweep(folder: Path) -> None:
@@ -192,11 +241,16 @@ def _sweep(folder: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def cache_writes(path: Path, *, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+    """Turn an OSError into a :class:`CacheError` that names the path; errors of ``passing`` go through."""
     try:
         yield
+    except passing:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
-        raise FetchError(
-            f"cannot write: {reason}", where=str(path), hint="CAFFEZOO_CACHE=DIR chooses another cache"
+        raise CacheError(
+            f"cannot write: {reason}",
+            where=str(path),
+            hint="make room (`caffezoo cache prune`), or choose another cache with --cache or CAFFEZOO_CACHE",
         ) from error

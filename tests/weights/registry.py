@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from caffezoo.errors import ZooError
-from caffezoo.weights.http import open_session, stream_url
+from caffezoo.weights.http import open_session, open_url
 from caffezoo.weights.pip_settings import read_pip_settings
 
 
@@ -22,7 +22,7 @@ def unreachable() -> str | None:
             continue
         try:
             with open_session(settings) as session:
-                stream_url(session, f"{url.rstrip('/')}/nsfw/", timeout_s=20)[0].close()  # type: ignore[attr-defined]
+                open_url(session, f"{url.rstrip('/')}/nsfw/", timeout_s=20).close()
         except ZooError as error:
             reason = str(error)
         else:

@@ -95,7 +95,7 @@ def test_two_members_of_one_name(tmp_path):
 
 
 def test_not_an_archive(tmp_path):
-    with pytest.raises(SourceError, match="neither a zip nor a gzip"):
+    with pytest.raises(SourceError, match="neither a zip nor a tar"):
         _take(tmp_path, b"<html>", "a")
     with pytest.raises(SourceError):
         _take(tmp_path, b"", "a")

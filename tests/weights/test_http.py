@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from caffezoo.errors import SourceError
-from caffezoo.weights.http import open_session, stream_url, without_secrets
+from caffezoo.weights.http import open_session, open_url, without_secrets
 from caffezoo.weights.pip_settings import PipSettings
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
@@ -55,7 +55,7 @@ def url(certificate, monkeypatch):
 
 def _get(url: str, settings: PipSettings | None) -> bytes:
     with open_session(settings) as session:
-        return b"".join(stream_url(session, url, timeout_s=10)[0])
+        return b"".join(open_url(session, url, timeout_s=10).chunks)
 
 
 def test_a_certificate_that_nobody_vouches_for(url):

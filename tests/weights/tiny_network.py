@@ -11,7 +11,15 @@ import numpy as np
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.formats.prototxt import parse_prototxt
 from caffezoo.zoo.schema import Weights
-from caffezoo.zoo.tensor_map import BlobSource, TensorMap, batch_norm_and_scale, rgb_to_bgr, zero_extended
+from caffezoo.zoo.tensor_map import (
+    AS_THEY_ARE,
+    BlobSource,
+    Conventions,
+    TensorMap,
+    batch_norm_and_scale,
+    rgb_to_bgr,
+    zero_extended,
+)
 
 from . import torch_writer
 
@@ -31,6 +39,7 @@ class Entry:
     name: str
     prototxt_path: Path
     weights: Sequence[Weights]
+    conventions: Conventions = AS_THEY_ARE
 
 
 def tensors(seed: int = 0) -> dict[str, np.ndarray]:
