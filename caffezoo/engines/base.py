@@ -7,7 +7,7 @@ that the device cannot do is an error, never a silent fallback.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,6 +61,8 @@ class Engine(ABC):
         Of the arithmetic.
     threads : int, optional
         The runtime's own choice if not given.
+    profile : bool
+        Let the runtime time its operators, for :meth:`operator_seconds`.
 
     Attributes
     ----------
@@ -96,6 +98,7 @@ class Engine(ABC):
         input_dtype: str = "uint8",
         precision: str = "float32",
         threads: int | None = None,
+        profile: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size} is not positive")
@@ -107,6 +110,7 @@ class Engine(ABC):
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
         self.network = network.reshaped(batch=batch_size)
         self.batch_size = batch_size
+        self.profile = profile
         self.transform = transform
         self.outputs = tuple(outputs) if outputs is not None else self.network.outputs
         self.input_dtype = np.dtype(input_dtype if transform is not None else "float32")
@@ -138,16 +142,36 @@ class Engine(ABC):
         EngineError
             If it is of another type, holds a value that is not finite, or the runtime fails.
         """
-        if self._closed:
-            raise EngineError("it is closed", where=f"engine {self.name}")
-        feed = self._feed(batch)
-        count = next(iter(feed.values())).shape[0]
-        found = self._infer(feed, count)
+        found = self.prepare(batch)()
         if self.transform is not None:
             for name, scores in found.items():
                 if not np.isfinite(scores).all():
                     raise EngineError(f"output '{name}' holds a value that is not finite", where=f"engine {self.name}")
         return found
+
+    def prepare(self, batch: np.ndarray | Mapping[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
+        """Check a batch as :meth:`run` does, and return a function that runs it: what a timer repeats.
+
+        Raises
+        ------
+        ShapeError, EngineError
+        """
+        if self._closed:
+            raise EngineError("it is closed", where=f"engine {self.name}")
+        feed = self._feed(batch)
+        count = next(iter(feed.values())).shape[0]
+        return lambda: self._infer(feed, count)
+
+    def operator_seconds(self) -> list[tuple[str, float]]:
+        """Return the runtime's own operators, in order, with the time of each in the last run (median of the runs
+        since the last call where the runtime writes them all down).
+
+        Raises
+        ------
+        EngineError
+            If it was not loaded with ``profile``, or does not report its operators.
+        """
+        raise EngineError("it does not report the time of its operators", where=f"engine {self.name}")
 
     def close(self) -> None:
         """Free what the engine holds; it cannot run afterwards."""

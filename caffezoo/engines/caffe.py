@@ -25,6 +25,8 @@ class CaffeEngine(Engine):
     ----------
     caffe_python : str, optional
         Python that has pycaffe; ``CAFFE_PYTHON`` or this one if not given.
+    gpu : int, optional
+        Number of a CUDA device; the CPU if not given.
 
     Attributes
     ----------
@@ -44,10 +46,18 @@ class CaffeEngine(Engine):
         input_dtype: str = "uint8",
         precision: str = "float32",
         threads: int | None = None,
+        profile: bool = False,
         caffe_python: str | None = None,
+        gpu: int | None = None,
     ) -> None:
         self._python = caffe_python
-        common: dict[str, Any] = {"input_dtype": input_dtype, "precision": precision, "threads": threads}
+        self._gpu = gpu
+        common: dict[str, Any] = {
+            "input_dtype": input_dtype,
+            "precision": precision,
+            "threads": threads,
+            "profile": profile,
+        }
         super().__init__(network, batch_size=batch_size, transform=transform, outputs=outputs, **common)
 
     @property
@@ -65,12 +75,12 @@ class CaffeEngine(Engine):
         plain = to_plain(self.network)
         self._process = CaffeProcess(self._python, threads=threads)
         try:
-            self._process.load(write_prototxt(plain.prototxt.net), plain.weights, inputs=plain.inputs)
+            self._process.load(write_prototxt(plain.prototxt.net), plain.weights, inputs=plain.inputs, gpu=self._gpu)
         except BaseException:
             self._process.close()
             raise
         self.version = self._process.version
-        self.device = _device(self._process)
+        self.device = _device(self._process) if self._gpu is None else f"GPU {self._gpu}"
         self.precision = precision
         self.threads = threads or 0
 

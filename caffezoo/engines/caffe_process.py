@@ -106,6 +106,7 @@ class CaffeProcess:
         *,
         inputs: Mapping[str, Sequence[int]] | None = None,
         phase: str = "TEST",
+        gpu: int | None = None,
     ) -> dict[str, tuple[int, ...]]:
         """Load a network, in the place of the last one, and return the shapes of its outputs.
 
@@ -116,6 +117,8 @@ class CaffeProcess:
         weights : mapping of layer name to blobs, or path of a caffemodel, optional
         inputs : mapping of str to shape, optional
             Shapes that replace those of the prototxt.
+        gpu : int, optional
+            Number of a CUDA device; the CPU if not given.
 
         Raises
         ------
@@ -124,7 +127,7 @@ class CaffeProcess:
         EngineError
             If the blobs do not fit, or a file is missing.
         """
-        header: dict[str, Any] = {"verb": "load", "prototxt": prototxt, "phase": phase}
+        header: dict[str, Any] = {"verb": "load", "prototxt": prototxt, "phase": phase, "gpu": gpu}
         header["input_shapes"] = {k: [int(d) for d in v] for k, v in (inputs or {}).items()}
         arrays: list[tuple[Any, np.ndarray]] = []
         if isinstance(weights, (str, os.PathLike)):
@@ -152,6 +155,23 @@ class CaffeProcess:
         reply, arrays = self._request(header, list(inputs.items()))
         self.forward_seconds = float(reply["forward_seconds"])
         return {entry["name"]: array for entry, array in zip(reply["arrays"], arrays, strict=True)}
+
+    def time(self, *, backward: bool, layers: bool) -> dict[str, Any]:
+        """Run one iteration of the loaded network on its blobs as they are, and return what the worker measured.
+
+        Returns
+        -------
+        dict
+            ``forward_seconds``, ``backward_seconds`` (None without), ``memory_peak_bytes`` (of the worker, None where
+            the system does not tell), and with ``layers`` those times are sums over ``layers``: a list of
+            (name, type, forward seconds, backward seconds or None).
+
+        Raises
+        ------
+        CaffeAbortError, EngineError
+        """
+        reply, _ = self._request({"verb": "time", "backward": backward, "layers": layers}, [])
+        return reply
 
     def close(self) -> None:
         """End the worker."""

@@ -4,9 +4,10 @@ It imports nothing of this package and runs under Python 3.6 and later. A frame,
 length, that many bytes of JSON, and then the raw little-endian float32 arrays which the JSON's ``arrays`` lists as
 ``{"name": ..., "shape": [...]}`` in order.
 
-Requests are ``load``, ``run`` and ``quit``; every reply has ``status``: ``ok``, ``error`` (a Python exception: the
-worker goes on) or ``abort`` (Caffe stopped on a CHECK, or crashed). Caffe ends its process when a CHECK fails, so the
-work is done in a fork of a process that has imported Caffe already: a failed CHECK costs a fork, not an import.
+Requests are ``load``, ``run``, ``time`` and ``quit``; every reply has ``status``: ``ok``, ``error`` (a Python
+exception: the worker goes on) or ``abort`` (Caffe stopped on a CHECK, or crashed). Caffe ends its process when a CHECK
+fails, so the work is done in a fork of a process that has imported Caffe already: a failed CHECK costs a fork, not an
+import.
 """
 
 # ruff: noqa: B905, E402, UP006, UP035
@@ -71,6 +72,15 @@ def write_frame(fd: int, header: Dict[str, Any], arrays: Any = ()) -> None:
         write_all(fd, array.reshape(-1))
 
 
+def memory_peak() -> Any:
+    """Return the most memory that this process has held, in bytes, where Linux tells."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return None
+
+
 class Worker:
     """One network at a time."""
 
@@ -80,6 +90,11 @@ class Worker:
 
     def load(self, header: Dict[str, Any], arrays: List[np.ndarray]) -> Tuple[Dict[str, Any], Any]:
         self.net = None
+        if header.get("gpu") is not None:
+            self.caffe.set_device(int(header["gpu"]))
+            self.caffe.set_mode_gpu()
+        else:
+            self.caffe.set_mode_cpu()
         phase = self.caffe.TRAIN if header.get("phase") == "TRAIN" else self.caffe.TEST
         with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
             file.write(header["prototxt"])
@@ -131,6 +146,33 @@ class Worker:
                 raise ValueError(f"no blob '{name}' in this net")
         return {"forward_seconds": seconds}, [(name, self.net.blobs[name].data) for name in names]
 
+    def time(self, header: Dict[str, Any], arrays: List[np.ndarray]) -> Tuple[Dict[str, Any], Any]:
+        if self.net is None:
+            raise ValueError("no net is loaded")
+        net, last = self.net, len(self.net.layers) - 1
+        times = [[str(name), str(layer.type), 0.0, None] for name, layer in zip(net._layer_names, net.layers)]  # type: List[List[Any]]
+        # Underscored calls are those of Caffe itself; the public ones copy blobs to and fro in Python.
+        spans = [(i, i) for i in range(last + 1)] if header["layers"] else [(0, last)]
+        for first, end in spans:
+            times[end][2] = self._clock(net._forward, first, end)
+        backward = None
+        if header["backward"]:
+            for first, end in reversed(spans):
+                times[end][3] = self._clock(net._backward, end, first)
+            backward = sum(t[3] for t in times if t[3] is not None)
+        return {
+            "forward_seconds": sum(t[2] for t in times),
+            "backward_seconds": backward,
+            "layers": times if header["layers"] else [],
+            "memory_peak_bytes": memory_peak(),
+        }, ()
+
+    @staticmethod
+    def _clock(call: Any, first: int, last: int) -> float:
+        start = time.perf_counter()
+        call(first, last)
+        return time.perf_counter() - start
+
     def serve(self, requests: int, replies: int) -> None:
         """Answer requests until ``quit`` or the end of the pipe."""
         while True:
@@ -139,7 +181,7 @@ class Worker:
                 return
             os.ftruncate(2, 0)
             try:
-                answer, tops = {"load": self.load, "run": self.run}[header["verb"]](header, arrays)
+                answer, tops = {"load": self.load, "run": self.run, "time": self.time}[header["verb"]](header, arrays)
                 answer["status"] = "ok"
             except Exception as error:
                 answer, tops = {"status": "error", "message": f"{type(error).__name__}: {error}"}, ()

@@ -39,6 +39,8 @@ class OpenVINOEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY",
             "EXECUTION_MODE_HINT": "ACCURACY" if precision == "float32" else "PERFORMANCE",
         }
+        if self.profile:
+            config["PERF_COUNT"] = True
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
@@ -64,6 +66,11 @@ class OpenVINOEngine(Engine):
             raise EngineError(_first_line(error), where="engine openvino") from None
         tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
         return {name: np.array(x if count == self.batch_size else x[:count], np.float32) for name, x in tops.items()}
+
+    def operator_seconds(self) -> list[tuple[str, float]]:
+        if not self.profile:
+            return super().operator_seconds()
+        return [(info.node_name, info.real_time.total_seconds()) for info in self._request.get_profiling_info()]
 
     def _close(self) -> None:
         self._request = None

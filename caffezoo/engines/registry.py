@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffezoo.engines.base import Engine
-from caffezoo.errors import EngineUnavailableError, UnknownNameError
+from caffezoo.errors import EngineUnavailableError, UnknownNameError, UsageError
 from caffezoo.net.graph import Network
 
 DEFAULT_ENGINE = "openvino"
+GPU_ENGINES = ("torch", "caffe")
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "openvino": ("caffezoo.engines.openvino", "OpenVINOEngine"),
     "onnxruntime": ("caffezoo.engines.onnxruntime", "ONNXRuntimeEngine"),
+    "torch": ("caffezoo.engines.torch", "TorchEngine"),
     "caffe": ("caffezoo.engines.caffe", "CaffeEngine"),
 }
 
@@ -62,19 +64,29 @@ def engine_class(name: str) -> type[Engine]:
     return found
 
 
-def create_engine(name: str, network: Network, *, caffe_python: str | None = None, **options: Any) -> Engine:
+def create_engine(
+    name: str, network: Network, *, caffe_python: str | None = None, gpu: int | None = None, **options: Any
+) -> Engine:
     """Return an engine that runs ``network``; ``options`` are those of :class:`~caffezoo.engines.base.Engine`.
 
     Parameters
     ----------
     caffe_python : str, optional
         Python that has pycaffe; only engine ``caffe`` reads it.
+    gpu : int, optional
+        Number of a CUDA device; the CPU if not given. Engines ``torch`` and ``caffe`` have one.
 
     Raises
     ------
+    UsageError
+        A GPU is asked of an engine that has none.
     UnknownNameError, EngineUnavailableError, PrecisionError, BindingError, LoweringError
     """
     cls = engine_class(name)
+    if gpu is not None:
+        if name not in GPU_ENGINES:
+            raise UsageError(f"engine {name} runs on the CPU", hint=f"a GPU is for {', '.join(GPU_ENGINES)}")
+        options["gpu"] = gpu
     if name == "caffe":
         options["caffe_python"] = caffe_python
     return cls(network, **options)

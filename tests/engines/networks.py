@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+import pytest
+
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.net.graph import Network
+
+requires_torch = pytest.mark.skipif(find_spec("torch") is None, reason="no torch: pip install 'caffezoo[torch]'")
 
 SMALL = """
 name: "small"

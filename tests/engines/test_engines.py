@@ -20,14 +20,21 @@ from caffezoo.errors import (
 )
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
-from tests.engines.networks import SMALL, small_network, two_inputs
+from tests.engines.networks import SMALL, requires_torch, small_network, two_inputs
 from tests.oracle import oracle_python, requires_caffe
 
 TRANSFORM = Transform((104.0, 117.0, 123.0), (58.0, 57.0, 57.5))
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 11, 9, 3), dtype=np.uint8)
 
 names = pytest.mark.parametrize(
-    "name", ["openvino", "onnxruntime", pytest.param("caffe", marks=requires_caffe)], scope="module"
+    "name",
+    [
+        "openvino",
+        "onnxruntime",
+        pytest.param("torch", marks=requires_torch),
+        pytest.param("caffe", marks=requires_caffe),
+    ],
+    scope="module",
 )
 
 
