@@ -64,7 +64,7 @@ def combinations() -> list[tuple[str, str, str, bool]]:
     for combination in found:
         family = combination[0][:4]
         families[family] = families.get(family, 0) + 1
-        order.append((families[family], combination))
+        order.append((families[family] + (10 if family == "vgg1" and families[family] > 2 else 0), combination))
     return [combination for _, combination in sorted(order)]
 
 

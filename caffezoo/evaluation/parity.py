@@ -76,11 +76,11 @@ def source_input(blob: np.ndarray, mapping: TensorMap, wanted: Conventions) -> n
     return np.ascontiguousarray(out[:, ::-1] if mapping.reads_rgb else out, np.float32)
 
 
-def seeded_image(network: Network, wanted: Conventions, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return one input of noise within 0..255, normalised as ``wanted`` says (within -2..2 if it says nothing)."""
+def seeded_images(network: Network, wanted: Conventions, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return two inputs of noise within 0..255, normalised as ``wanted`` says (within -2..2 if it says nothing)."""
     if not (wanted.mean and wanted.std):
-        return seeded_inputs(network, seed, batch=1)
-    pixels = seeded_inputs(network, seed, batch=1, low=0.0, high=255.0)
+        return seeded_inputs(network, seed, batch=2)
+    pixels = seeded_inputs(network, seed, batch=2, low=0.0, high=255.0)
     mean, std = (np.array(v, np.float32)[None, :, None, None] for v in (wanted.mean, wanted.std))
     return {name: (x - mean) / std for name, x in pixels.items()}
 
@@ -133,7 +133,8 @@ def check_parity(
         net = net.resized(size_px)
     logits = logits_blob(net)
     maps = maps_of(network, "torch", ("torch",))
-    ((_, blob),) = seeded_image(net, wanted).items()
+    ((_, images),) = seeded_images(net, wanted).items()
+    blob = images[:1]
     classes = net.shape(logits)[1]
     with tempfile.TemporaryDirectory(prefix="caffezoo-parity-") as folder:
         here = Path(folder)
@@ -148,6 +149,7 @@ def check_parity(
         if state is not None and mapping.background:
             background = background or any(len(t) == classes + 1 for t in state.values() if t.ndim)
         plain, aligned = here / "plain.npy", here / "aligned.npy"
+        np.save(here / "images.npy", source_input(images, mapping, wanted))
         np.save(here / "input.npy", source_input(blob, mapping, wanted))
         runs = [SourceRun(here / "input.npy", plain)]
         if mapping.differences:
@@ -160,7 +162,7 @@ def check_parity(
             python=python,
             load=file,
             save=None if file else saved,
-            calibrate_px=blob.shape[2],
+            calibrate=here / "images.npy",
         )
         state = state if state is not None else read_torch_tensors(saved)
         blobs, report = convert_state_dict(state, mapping, net, where=str(file or model), background=background)

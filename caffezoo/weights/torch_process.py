@@ -63,6 +63,7 @@ def run_source_model(
     python: str | None = None,
     load: Path | None = None,
     save: Path | None = None,
+    calibrate: Path | None = None,
     calibrate_px: int = 224,
     threads: int | None = None,
 ) -> SourceModel:
@@ -82,8 +83,10 @@ def run_source_model(
         State dict; random weights if not given.
     save : path, optional
         Where to write the state dict.
+    calibrate : path, optional
+        .npy file of the images that give random weights' norms their statistics.
     calibrate_px : int
-        Size of the images that give random weights their statistics.
+        Size of the random images that do it where there is no such file.
 
     Raises
     ------
@@ -99,6 +102,7 @@ def run_source_model(
         "classes": classes,
         "load": str(load) if load else None,
         "save": str(save) if save else None,
+        "calibrate": str(calibrate) if calibrate else None,
         "calibrate_px": calibrate_px,
         "runs": [{"input": str(r.input), "output": str(r.output), "align": list(r.align)} for r in runs],
     }

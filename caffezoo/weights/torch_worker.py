@@ -4,7 +4,8 @@ Reads one JSON object from standard input::
 
     {"model": "timm:dpn68b", "classes": 1000,
      "load": FILE or null,          a state dict; null draws random weights
-     "calibrate_px": 224,           with random weights: run images of this size, so that norms have sane statistics
+     "calibrate": FILE.npy or null, random weights: images that give the norms their statistics, and
+     "calibrate_px": 224,           where there is no such file, the size of two random ones
      "save": FILE or null,          state dict, .pth or .safetensors
      "runs": [{"input": FILE.npy, "output": FILE.npy, "align": ["average-counts-padding"]}]}
 
@@ -37,8 +38,12 @@ def make_model(name: str, classes: int) -> Any:
     raise ValueError(f"no such package: {package}")
 
 
-def randomise(model: Any, size_px: int, seed: int = 0) -> None:
-    """Give norms random scales and shifts, and the statistics of random images."""
+def randomise(model: Any, images: Any, seed: int = 0) -> None:
+    """Give a model random weights, its norms random scales and shifts, and the statistics of some images.
+
+    Far from the images that its statistics come from, a deep random network is chaotic: rounding alone then changes
+    its logits.
+    """
     torch = importlib.import_module("torch")
     torch.manual_seed(seed)
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
@@ -56,7 +61,7 @@ def randomise(model: Any, size_px: int, seed: int = 0) -> None:
         model.eval()
         for norm in norms:
             norm.train()
-        model(torch.randn(2, 3, size_px, size_px))
+        model(images)
         model.eval()
 
 
@@ -98,7 +103,9 @@ def serve(job: dict[str, Any]) -> dict[str, Any]:
     if job["load"]:
         model.load_state_dict(load_tensors(job["load"]))
     else:
-        randomise(model, job["calibrate_px"])
+        side = job["calibrate_px"]
+        random = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+        randomise(model, torch.from_numpy(numpy.load(job["calibrate"])) if job["calibrate"] else random)
     model.eval()
     tensors = model.state_dict()
     if job["save"]:
