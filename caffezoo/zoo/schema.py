@@ -189,6 +189,9 @@ class Weights(_Hashed):
         description="where it is not the prototxt's: training-net holds more layers and loads, merged-batchnorm "
         "was folded and needs another prototxt",
     )
+    naming: Text | None = Field(
+        None, description="whose names the tensors have, where those do not tell: a scheme of the network's tensor maps"
+    )
     training: Literal["same", "other", "unknown"] = Field(
         "same", description="other: trained independently of the published figures' weights"
     )
