@@ -7,8 +7,9 @@ points where an edge crosses ranks, order by barycentre, x by the mean of the ne
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 
 from caffezoo.net.graph import Network, Node
@@ -41,7 +42,7 @@ class Box:
     span: float = 0.0  # height of a point: that of its row, so that its edge passes the row's boxes upright
     sources: list[tuple[Box, Shape]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def lines(self) -> list[str]:
         if not self.nodes:
             return []
@@ -53,7 +54,7 @@ class Box:
             lines.append("+ " + ", ".join(n.layer.type for n in self.nodes[1:]))
         return [*lines, shapes]
 
-    @property
+    @cached_property
     def width(self) -> float:
         return max((len(line) for line in self.lines), default=0) * CHAR_PX + 2 * PAD_PX if self.nodes else 4.0
 
@@ -129,12 +130,12 @@ def _boxes(network: Network) -> list[Box]:
     owner: dict[BlobId, Box] = {}
     shape: dict[BlobId, Shape] = {}
     boxes: list[Box] = []
+    readers = Counter(blob for node in network.nodes for blob in set(node.bottoms))
     for node in network.nodes:
         shape.update(zip(node.tops, node.top_shapes, strict=True))
         if len(node.bottoms) == 1 and len(node.tops) == 1 and node.bottoms[0].name == node.tops[0].name:
             box = owner[node.bottoms[0]]
-            others = sum(node.bottoms[0] in n.bottoms for n in network.nodes) > 1
-            if not others:
+            if readers[node.bottoms[0]] == 1:
                 box.nodes.append(node)
                 owner[node.tops[0]] = box
                 continue
