@@ -33,7 +33,7 @@ def print_sources(entries: Iterable[NetworkEntry]) -> None:
 def print_plan(entries: Iterable[NetworkEntry], options: FetchOptions) -> None:
     """Print what a fetch would do: sources in the order in which they would be asked, and why others would not be."""
     from caffezoo.errors import ZooError
-    from caffezoo.weights.fetch import recipe_of
+    from caffezoo.weights.fitness import recipe_of
     from caffezoo.weights.sources import place_of
     from caffezoo.weights.suitability import check_suitable, ranked
 

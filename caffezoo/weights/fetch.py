@@ -10,42 +10,26 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from caffezoo.errors import FetchError, VerificationError, ZooError
-from caffezoo.formats.signature import HDF5_NAME, identify
 from caffezoo.weights.adoption import receive_local
 from caffezoo.weights.archive import find_member, member_chunks
 from caffezoo.weights.cache import Cache, CachedFile, Check, cache_writes
 from caffezoo.weights.events import FetchEvent, FetchProgress, Progress, SourceFailed, Waiting
 from caffezoo.weights.failures import CacheError, NoSourceError, SourceFailure, kind_of
+from caffezoo.weights.fitness import CAFFEMODEL, NetworkFacts, check_weights, is_current, recipe_of
 from caffezoo.weights.options import FetchOptions
 from caffezoo.weights.parts import Part
 from caffezoo.weights.pins import Pins
 from caffezoo.weights.sources import MAX_WEIGHTS_BYTES, WeightsFacts, key_of, open_source, place_of
 from caffezoo.weights.suitability import check_suitable, ranked
 from caffezoo.weights.transfer import HashedFacts, Published, Received, Transfer, hashes_of_file, mismatch
-from caffezoo.zoo.tensor_map import Conventions
 
-CAFFEMODEL = "caffemodel"
 MEMBER_SUFFIXES = {CAFFEMODEL: ".caffemodel", "torch": ".pth", "keras": ".h5", "mxnet": ".params", "tf": ".ckpt"}
 State = Literal["cached", "fetched", "resumed", "adopted"]
-
-
-class NetworkFacts(Protocol):
-    """What is needed of a network; :class:`caffezoo.zoo.entry.NetworkEntry` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def prototxt_path(self) -> Path: ...
-    @property
-    def weights(self) -> Sequence[WeightsFacts]: ...
-    @property
-    def conventions(self) -> Conventions: ...
 
 
 @dataclass(frozen=True)
@@ -184,17 +168,7 @@ class _Fetch:
             return False
         if found.check == "skipped" and self.options.verify:
             return False
-        for facts in (source.facts for source in self.sources):
-            if facts.format == CAFFEMODEL:
-                if not found.recipe and _fits(found, facts):
-                    return True
-            elif found.recipe:
-                try:
-                    if found.recipe == recipe_of(facts, self.entry):
-                        return True
-                except ZooError:
-                    continue
-        return False
+        return any(is_current(found, source.facts, self.entry) for source in self.sources)
 
     def _transfer(self, facts: WeightsFacts) -> Transfer:
         part = Part(self.cache, self.entry.name, key_of(facts))
@@ -266,7 +240,7 @@ class _Fetch:
         place = place_of(facts)
         fetched_sha256, size = sha256, staged.stat().st_size
         if facts.format == CAFFEMODEL:
-            _check_weights(staged, self.entry, place)
+            check_weights(staged, self.entry, place)
         else:
             from caffezoo.weights.convert import convert_weights
 
@@ -279,6 +253,7 @@ class _Fetch:
                     staged,
                     self.entry.prototxt_path,
                     ready,
+                    scheme=facts.naming,
                     wanted=self.entry.conventions,
                 )
                 staged, sha256 = ready, hashes_of_file(str(ready), {"sha256"})["sha256"]
@@ -312,51 +287,6 @@ class _Fetch:
         return FetchResult(self.entry.name, found, state, seconds, tuple(self.failures))
 
 
-def _fits(found: CachedFile, facts: WeightsFacts) -> bool:
-    """Whether what is known of a cached caffemodel does not speak against a source's published size and sha256."""
-    if facts.state == "never-published" or facts.training == "other" or facts.layout == "merged-batchnorm":
-        return False
-    algorithm, digest = facts.checksum or ("", "")
-    return found.check == "skipped" or (
-        facts.bytes in (None, found.bytes)
-        and (algorithm != "sha256" or digest == found.sha256)
-        and found.sha256.startswith(facts.sha256_prefix or "")
-    )
-
-
-def recipe_of(facts: WeightsFacts, entry: NetworkFacts) -> str:
-    """Return a hash over all that a conversion depends on; empty for a caffemodel, which needs none.
-
-    Raises
-    ------
-    SourceError
-        It cannot be converted for this network.
-    """
-    if facts.format == CAFFEMODEL:
-        return ""
-    from caffezoo.weights.convert import conversion_recipe
-
-    checksum = ":".join(facts.checksum or ("sha256-prefix", facts.sha256_prefix or "unknown"))
-    return conversion_recipe(entry.name, facts.format, entry.prototxt_path, checksum, wanted=entry.conventions)
-
-
 def unverified(name: str) -> str:
     """What to say of a file that was taken with ``--no-verify``."""
     return f"{name}: its weights were taken with --no-verify; `caffezoo fetch {name} --verify` fetches verified ones"
-
-
-def _check_weights(path: Path, entry: NetworkFacts, place: str) -> None:
-    """Hold every layer and blob of a caffemodel against the prototxt."""
-    from caffezoo.formats.caffemodel import read_weights
-    from caffezoo.net.binding import bind
-    from caffezoo.net.graph import Network
-
-    kind = identify(path)
-    if kind not in (None, HDF5_NAME):
-        raise VerificationError(f"it is {kind}, not a caffemodel", where=place)
-    try:
-        # The values stay on the disk: a file of half a gigabyte is checked in a few megabytes.
-        bind(Network.load(entry.prototxt_path), read_weights(path, values=False))
-    except ZooError as error:
-        message = f"its layers are not the network's: {error.message}"
-        raise VerificationError(message, where=place, hint=error.hint) from error

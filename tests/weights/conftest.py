@@ -7,7 +7,9 @@ import pytest
 
 from caffezoo.weights.cache import Cache
 
+from . import unruly_server
 from .package_index import Index, serving
+from .unruly_server import Site
 
 
 @pytest.fixture
@@ -31,3 +33,12 @@ def only_index(index, monkeypatch) -> Index:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     return index
+
+
+@pytest.fixture
+def site(monkeypatch) -> Iterator[Site]:
+    """A server that can do everything wrong."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with unruly_server.serving(Site()) as running:
+        yield running

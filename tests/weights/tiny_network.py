@@ -89,3 +89,25 @@ def entry(folder: Path, *weights: dict[str, object], name: str = "tiny") -> Entr
     path.write_text(PROTOTXT)
     defaults = {"format": "caffemodel", "state": "available", "source": "test"}
     return Entry(name, path, tuple(Weights.model_validate({**defaults, **w}) for w in weights))
+
+
+LARGE = """
+name: "large"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: %d } }
+"""
+
+
+def large_entry(folder: Path, *weights: dict[str, object], rows: int = 12_000) -> Entry:
+    """A network of one layer of ``rows`` times 192 weights: 9.2 MB by default."""
+    path = folder / "deploy_large.prototxt"
+    path.write_text(LARGE % rows)
+    defaults = {"format": "caffemodel", "state": "available", "source": "test"}
+    return Entry("large", path, tuple(Weights.model_validate({**defaults, **w}) for w in weights))
+
+
+def large_caffemodel(folder: Path, rows: int = 12_000) -> bytes:
+    rng = np.random.default_rng(0)
+    blobs = [rng.standard_normal((rows, 192), np.float32), rng.standard_normal(rows, np.float32)]
+    write_caffemodel(folder / "large.caffemodel", parse_prototxt(LARGE % rows).net, {"fc": blobs})
+    return (folder / "large.caffemodel").read_bytes()
