@@ -65,7 +65,6 @@ def run_source_model(
     save: Path | None = None,
     calibrate: Path | None = None,
     calibrate_px: int = 224,
-    threads: int | None = None,
 ) -> SourceModel:
     """Run a model of torchvision, timm or pretrainedmodels in its own process.
 
@@ -106,21 +105,36 @@ def run_source_model(
         "calibrate_px": calibrate_px,
         "runs": [{"input": str(r.input), "output": str(r.output), "align": list(r.align)} for r in runs],
     }
-    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+    answer = _ask(job, model, python)
+    tensors = tuple((name, tuple(shape)) for name, shape in answer["tensors"])
+    return SourceModel(answer["versions"], tensors)
+
+
+def list_source_tensors(models: Sequence[str], python: str | None = None) -> dict[str, list[tuple[str, list[int]]]]:
+    """Return names and shapes of the tensors of source models with 1000 classes.
+
+    Raises
+    ------
+    EngineUnavailableError, EngineError
+        As :func:`run_source_model`.
+    """
+    answer = _ask({"list": list(models)}, "list of models", python)
+    return {model: [(name, shape) for name, shape in tensors] for model, tensors in answer["models"].items()}
+
+
+def _ask(job: Mapping[str, Any], model: str, python: str | None) -> dict[str, Any]:
+    """Start the worker for one job and return its answer."""
     command = [find_torch_python(python), "-I", str(WORKER)]
     try:
-        done = subprocess.run(
-            command, input=json.dumps(job), capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
-        )
+        done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise EngineError(f"no answer in {TIMEOUT_S:.0f} s", where=model) from None
     except OSError as error:
         raise EngineUnavailableError(f"does not start: {error.strerror or error}", where=command[0]) from None
     if done.returncode:
         raise _error(model, done.stderr)
-    answer = json.loads(done.stdout.splitlines()[-1])
-    tensors = tuple((name, tuple(shape)) for name, shape in answer["tensors"])
-    return SourceModel(answer["versions"], tensors)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def _error(model: str, log: str) -> EngineError | SourceError:

@@ -10,7 +10,8 @@ Reads one JSON object from standard input::
      "runs": [{"input": FILE.npy, "output": FILE.npy, "align": ["average-counts-padding"]}]}
 
 and answers with one on standard output: the packages' versions, and every tensor's name and shape. ``align`` names
-differences (caffezoo.zoo.tensor_map.DIFFERENCES) that are undone in the model before that run.
+differences (caffezoo.zoo.tensor_map.DIFFERENCES) that are undone in the model before that run. ``{"list": [MODEL]}``
+answers with the tensors' names and shapes of several models, which are made without memory for their numbers.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def make_model(name: str, classes: int) -> Any:
 def randomise(model: Any, images: Any, seed: int = 0) -> None:
     """Give a model random weights, its norms random scales and shifts, and the statistics of some images.
 
-    Far from the images that its statistics come from, a deep random network is chaotic: rounding alone then changes
-    its logits.
+    A deep random network is chaotic, rounding alone then changes its logits, where most ReLUs are near their edge or
+    the image is unlike those that the statistics come from: so shifts are about 1.
     """
     torch = importlib.import_module("torch")
     torch.manual_seed(seed)
@@ -54,8 +55,8 @@ def randomise(model: Any, images: Any, seed: int = 0) -> None:
                 if module.bias is not None:
                     torch.nn.init.normal_(module.bias, std=0.1)
         for norm in norms:
-            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
-            torch.nn.init.normal_(norm.bias, std=0.2)
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.0)
+            torch.nn.init.normal_(norm.bias, 1.0, 0.2)
             norm.momentum = None  # the statistics are then the batches' average
             norm.reset_running_stats()
         model.eval()
@@ -79,6 +80,17 @@ def align(model: Any, differences: list[str]) -> None:
             raise ValueError(f"no such difference: {difference}")
 
 
+def list_tensors(names: list[str]) -> dict[str, Any]:
+    """Return names and shapes of the tensors of models with 1000 classes."""
+    torch = importlib.import_module("torch")
+    found = {}
+    for name in names:
+        with torch.device("meta"):
+            model = make_model(name, 1000)
+        found[name] = [[tensor, list(t.shape)] for tensor, t in model.state_dict().items()]
+    return found
+
+
 def load_tensors(path: str) -> Any:
     """Return the state dict of a file, by its framework's own reader."""
     if path.endswith(".safetensors"):
@@ -95,8 +107,15 @@ def save_tensors(tensors: Any, path: str) -> None:
         importlib.import_module("torch").save(tensors, path)
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that were used."""
+    return {name: sys.modules[name].__version__ for name in ("torch", *PACKAGES) if name in sys.modules}
+
+
 def serve(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job."""
+    if "list" in job:
+        return {"versions": versions(), "models": list_tensors(job["list"])}
     torch = importlib.import_module("torch")
     numpy = importlib.import_module("numpy")
     model = make_model(job["model"], job["classes"])
@@ -115,11 +134,7 @@ def serve(job: dict[str, Any]) -> dict[str, Any]:
         with torch.no_grad():
             logits = model(torch.from_numpy(numpy.load(run["input"])))
         numpy.save(run["output"], logits.reshape(len(logits), -1).numpy())
-    versions = {"torch": torch.__version__}
-    for package in PACKAGES:
-        if package in sys.modules:
-            versions[package] = sys.modules[package].__version__
-    return {"versions": versions, "tensors": [[name, list(t.shape)] for name, t in tensors.items()]}
+    return {"versions": versions(), "tensors": [[name, list(t.shape)] for name, t in tensors.items()]}
 
 
 if __name__ == "__main__":
