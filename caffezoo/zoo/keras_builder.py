@@ -224,6 +224,30 @@ class KerasBuilder(NetBuilder):
         padded = self._pool(f"{name}_padded", x, size, "AVE", strides, padding)
         return self.eltwise(name, [padded, factor], operation="PROD")
 
+    def zero_padding(self, name: str, x: str, size: int) -> str:
+        """Append a ZeroPadding2D of what 'same' pads for a window of ``size`` and stride 2.
+
+        A row of zeros is the first row, multiplied by zero; likewise a column. Pooling that follows sees real zeros,
+        which take part in a maximum and count in an average, unlike padding.
+        """
+        n = self._sizes[x]
+        before, after = self._padding(n, size, 2, "same")
+        if max(before, after) > 1:
+            raise ValueError(f"{name}: a padding of more than one pixel")
+        for axis, line in ((2, "row"), (3, "column")):
+            first, rest, zeros = f"{name}_first_{line}", f"{name}_other_{line}s", f"{name}_zero_{line}"
+            self.layer(
+                "Slice", f"{name}_{line}_slice", x, [first, rest], slice_param={"axis": axis, "slice_point": [1]}
+            )
+            self.layer("Silence", f"{name}_{line}_silence", rest, [])
+            self.layer("Power", zeros, first, power_param={"scale": 0.0})
+            padded = f"{name}_{line}s" if axis == 2 else name
+            parts = [zeros] * before + [x] + [zeros] * after
+            x = self.layer("Concat", padded, parts, concat_param={"axis": axis})
+        self.lengths[f"{name}_rows"] = 0
+        self._sizes[x] = n + before + after
+        return x
+
     def _pool(self, name: str, x: str, size: int, method: str, strides: int, padding: str | int) -> str:
         """Append one Pooling: 'same' pads what TensorFlow pads in front and rounds up, all else rounds down.
 

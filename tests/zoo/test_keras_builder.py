@@ -171,6 +171,29 @@ def test_zero_border_is_a_maximum_over_zero_padding(caffe: bool, n: int) -> None
     check(build, image(n) - 2, wanted, caffe)
 
 
+@pytest.mark.parametrize("caffe", JUDGES)
+@pytest.mark.parametrize("n", [8, 9, 11, 12])
+@pytest.mark.parametrize("pool", ["max_pool", "average_pool"])
+def test_pooling_behind_zero_padding(caffe: bool, n: int, pool: str) -> None:
+    """The padding is TensorFlow's for 'same', and the pooling 'valid': all zeros take part."""
+    before = same_before(n, 3, 2)[1]
+
+    def wanted(x: np.ndarray) -> np.ndarray:
+        padded = np.pad(x, ((0, 0), (0, 0), (before, 1), (before, 1)))
+        return maximum(padded, 3, 2, "valid") if pool == "max_pool" else average(padded, 3, 2, "valid")
+
+    def build(b: KerasBuilder) -> str:
+        return getattr(b, pool)("layer", b.zero_padding("pad", b.image, 3), 3, strides=2)
+
+    check(build, image(n) - 2, wanted, caffe)
+
+
+def test_zero_padding_of_more_than_one_pixel_is_refused() -> None:
+    b = KerasBuilder("layer", "", 9)
+    with pytest.raises(ValueError, match="more than one pixel"):
+        b.zero_padding("pad", b.image, 5)
+
+
 def test_automatic_names_count_from_one() -> None:
     b = KerasBuilder("names", "", 8)
     assert [b.numbered(kind) for kind in ("conv2d", "add", "conv2d")] == ["conv2d_1", "add_1", "conv2d_2"]

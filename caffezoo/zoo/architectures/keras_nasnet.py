@@ -10,6 +10,9 @@ between, each stage twice as wide as the one before. Mobile: N = 4, 1056 channel
 channels at 331 px. In Large the cell behind a reduction reads, as its ``p``, what the reduction's predecessor read
 (``skip_reduction``).
 
+In a reduction cell Keras pads with zeros before it pools ``h`` (from keras-applications 1.0.5 on), and they take part:
+the maximum at a border is at least zero, the average counts them. Pooling of stride 1 is 'same', without them.
+
 Where Keras pools one map twice alike (the two averages of ``p`` in a normal cell, the two maxima of ``h`` in a
 reduction cell) or rectifies it repeatedly, one layer serves here.
 """
@@ -101,10 +104,11 @@ def reduction_cell(b: KerasBuilder, cell: str, x: str, p: str, width: int) -> st
     def add(name: str, left: str, right: str) -> str:
         return b.eltwise(f"reduction_{name}_{cell}", [left, right])
 
-    maximum = b.max_pool(f"reduction_left2_{cell}", h, 3, padding="same")
+    padded = b.zero_padding(f"reduction_pad_1_{cell}", h, 3)
+    maximum = b.max_pool(f"reduction_left2_{cell}", padded, 3)
     x1 = add("add_1", separable("left1", h, 5), separable("right1", p, 7))
     x2 = add("add_2", maximum, separable("right2", p, 7))
-    average = b.average_pool(f"reduction_left3_{cell}", h, 3, strides=2, padding="same")
+    average = b.average_pool(f"reduction_left3_{cell}", padded, 3, strides=2)
     x3 = add("add3", average, separable("right3", p, 5))
     x4 = add("sum4", x2, b.average_pool(f"reduction_left4_{cell}", x1, 3, padding="same"))
     x5 = add("add4", separable("left4", x1, 3, strides=1), maximum)
