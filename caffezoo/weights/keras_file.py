@@ -1,6 +1,6 @@
 """Read the weights that Keras wrote, of any version, without Keras.
 
-Three layouts, all HDF5 (sources: ``keras/engine/topology.py`` of Keras 1 and 2, ``keras/src/saving/saving_lib.py``
+Four layouts, of HDF5 (sources: ``keras/engine/topology.py`` of Keras 1 and 2, ``keras/src/saving/saving_lib.py``
 and ``legacy/saving/legacy_h5_format.py`` of Keras 3):
 
 * Weights files (Keras 1, 2, and ``.h5`` of Keras 3): attribute ``layer_names``, a group for each layer with the
@@ -9,6 +9,7 @@ and ``legacy/saving/legacy_h5_format.py`` of Keras 3):
 * Whole models: the same below the group ``model_weights``.
 * ``.weights.h5`` (Keras 2.12 and later): ``layers/<class>_<number>/vars/<number>``; Keras 2.12 says
   ``_layer_checkpoint_dependencies`` for ``layers``. From Keras 3.10 on, ``vars`` has the layer's name as an attribute.
+* ``.keras`` (Keras 3): a zip that has a ``model.weights.h5``.
 
 All become tensors ``layer/role``. Automatic layer names (``conv2d``, ``conv2d_7``) depend on what else a session made
 before; what counts is their order, so they are counted anew from 1. A layer that the file does not name becomes
@@ -22,16 +23,21 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from os import PathLike, fspath, stat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
-from caffezoo.errors import WeightsFileError
+from caffezoo.errors import SourceError, WeightsFileError
 from caffezoo.formats.hdf5 import MAX_EXPANSION, import_h5py
 from caffezoo.formats.signature import identify
+from caffezoo.weights.archive import member_chunks
 
 MAX_TOTAL_BYTES = 2 << 30  # no caffemodel holds more
 MAX_KERNEL_EDGE = 16  # Keras' first axis of a convolution is the kernel's height, Theano's the number of outputs
+ARCHIVE_MEMBER = "model.weights.h5"
 MODERN_GROUPS = ("layers", "_layer_checkpoint_dependencies")
 
 _ROLE = re.compile(
@@ -69,25 +75,32 @@ def read_keras_weights(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     Raises
     ------
     WeightsFileError
-        h5py is missing; not such a file, truncated, with links or values in other files, too large; a layer with
-        weights of another sort; kernels in Theano's order.
+        h5py is missing; not such a file or archive, truncated, with links or values in other files, too large; a
+        layer with weights of another sort; kernels in Theano's order.
     """
     name = fspath(path)
-    h5py = import_h5py(name)
     try:
-        size_bytes = stat(name).st_size
-        if not h5py.is_hdf5(name):
-            hint = "a .keras archive holds its weights as model.weights.h5" if name.endswith(".keras") else None
-            raise WeightsFileError(
-                f"not a Keras weights file: it is {identify(name) or 'of an unknown kind'}", hint=hint
-            )
-        with h5py.File(name, "r") as file:
-            return _File(h5py, name, size_bytes).tensors(file)
-    except WeightsFileError as error:
-        error.where = error.where or name
-        raise
+        if not is_zipfile(name):
+            return _read(name, name)
+        with TemporaryDirectory() as folder:
+            unpacked = Path(folder) / ARCHIVE_MEMBER
+            with open(unpacked, "wb") as out:
+                for chunk in member_chunks(Path(name), ARCHIVE_MEMBER, max_bytes=MAX_TOTAL_BYTES):
+                    out.write(chunk)
+            return _read(unpacked, name)
+    except SourceError as error:
+        raise WeightsFileError(f"no Keras archive: {error.message}", where=name) from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, UnicodeError) as error:
         raise WeightsFileError(f"the HDF5 file cannot be read: {error}", where=name, hint="fetch it again") from None
+
+
+def _read(path: str | PathLike[str], name: str) -> dict[str, np.ndarray]:
+    h5py = import_h5py(name)
+    size_bytes = stat(path).st_size
+    if not h5py.is_hdf5(path):
+        raise WeightsFileError(f"not a Keras weights file: it is {identify(path) or 'of an unknown kind'}", where=name)
+    with h5py.File(path, "r") as file:
+        return _File(h5py, name, size_bytes).tensors(file)
 
 
 class _File:
