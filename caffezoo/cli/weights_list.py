@@ -58,7 +58,7 @@ def markdown(entries: Iterable[NetworkEntry]) -> str:
     """Return the table of ``docs/weights.md``: a line a network, its sources in the order in which they are asked."""
     from caffezoo.weights.suitability import ranked
 
-    lines = ["| network | its own weights | other trainings, not used |", "|---|---|---|"]
+    lines = ["| network | sources | not used: another training, or another prototxt's |", "|---|---|---|"]
     for entry in entries:
         used = [f"{s.number}. {_cell(s.facts)}" for s in ranked(entry.weights) if _is_used(s.facts)]
         others = [_cell(facts) for facts in entry.weights if not _is_used(facts) and facts.state != "never-published"]

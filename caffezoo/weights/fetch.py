@@ -257,6 +257,11 @@ class _Fetch:
                     wanted=self.entry.conventions,
                 )
                 staged, sha256 = ready, hashes_of_file(str(ready), {"sha256"})["sha256"]
+        if facts.training == "unknown":
+            warnings.warn(
+                f"{self.entry.name}: it is not known whether weights from {place} are those of the published figures",
+                stacklevel=6,
+            )
         if check == "first" and state != "adopted":
             Pins(self.cache, self.entry.name).set(key_of(facts), fetched_sha256, size)
         found = self.cache.adopt(staged, self.target, sha256=sha256, source=place, recipe=recipe, check=check)

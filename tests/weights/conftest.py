@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from caffezoo.weights import transfer as transfer_module
 from caffezoo.weights.cache import Cache
 
 from . import unruly_server
+from .fetcher import DATA, Fetcher
 from .package_index import Index, serving
 from .unruly_server import Site
 
@@ -42,3 +44,15 @@ def site(monkeypatch) -> Iterator[Site]:
         monkeypatch.delenv(name, raising=False)
     with unruly_server.serving(Site()) as running:
         yield running
+
+
+@pytest.fixture
+def fetcher(cache, site) -> Fetcher:
+    """Fetches DATA from the server."""
+    return Fetcher(cache, site.put("/f", DATA))
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Attempts follow each other at once."""
+    monkeypatch.setattr(transfer_module.random, "uniform", lambda a, b: 0.0)

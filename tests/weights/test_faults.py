@@ -86,6 +86,12 @@ def test_sources_that_there_are_not(tmp_path, cache, chosen):
         fetch_weights(entry, cache=cache, options=FetchOptions(source=chosen))
 
 
+def test_training_that_is_not_known_is_told(tmp_path, cache, site, model):
+    entry = tiny.entry(tmp_path, _https(site.put("/f", model), training="unknown"))
+    with pytest.warns(UserWarning, match="not known whether weights from http://127.* published figures"):
+        fetch_weights(entry, cache=cache)
+
+
 def test_a_good_mirror_after_a_bad_one(tmp_path, cache, site, model):
     entry = tiny.entry(
         tmp_path,
