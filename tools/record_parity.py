@@ -134,11 +134,11 @@ def document(results: list[dict[str, Any]]) -> str:
         )
     lines += [
         "",
-        "How the weights are drawn matters: deep random networks whose norms shift about 0 are chaotic, and rounding",
-        "alone changes their logits. Drawn so, with the statistics of white noise, se-resnet101 differed by 3.4e-01 and",
-        "senet by 5.3e-01; torch in float32 and torch in float64 differed by 2.2e-01 on the former. With the statistics",
-        "of the test image's kind they differed by 3.1e-05 and 1.3e-04, and inception-v4 by 5.9e-04. The script now draws",
-        "shifts about 1.",
+        "How the weights are drawn matters: deep random networks whose norms shift about 0 are chaotic, and",
+        "rounding alone changes their logits. Drawn so, with the statistics of white noise, se-resnet101 differed by",
+        "3.4e-01 and senet by 5.3e-01; torch in float32 and torch in float64 differed by 2.2e-01 on the former. With",
+        "the statistics of the test image's kind they differed by 3.1e-05 and 1.3e-04, and inception-v4 by 5.9e-04.",
+        "The script now draws shifts about 1.",
     ]
     if any(r.get("recipe") != 2 for r in results):
         lines += ["", "(1) Drawn with shifts about 0."]
