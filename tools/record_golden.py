@@ -2,9 +2,9 @@
 
     CAFFE_PYTHON=.oracle/bin/python python tools/record_golden.py [NAME ...]
 
-Writes ``tests/golden/layers/<Type>.json`` and ``tests/golden/networks/<name>.json`` for the cases that stand in
-``tests/golden/cases.py`` (all of them, or those of the given layer types and networks). Caffe runs the plain-BVLC form
-of each, with inputs and weights by formula. Run it when a case is added, or when a generator's layer names change.
+Writes ``layers/<Type>.json``, ``networks/<name>.json`` and ``zoo/<name>.json`` below ``tests/golden/`` for the cases
+of ``tests/golden/cases.py`` (all of them, or those of the given layer types and networks). Caffe runs the plain-BVLC
+form of each, with inputs and weights by formula. Run it when a case is added, or when a generator's layers change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.golden import records
-from tests.golden.cases import CLASS_STEP, FOLDER, LAYERS, NETWORKS
+from tests.golden.cases import CLASS_STEP, FOLDER, LAYERS, QUICK, ZOO, NetworkCase
 from tests.oracle import caffe_outputs, caffe_process, plain_net
 
 
@@ -38,36 +38,39 @@ def record_layers(names: set[str]) -> None:
         print(f"layers/{type_}.json: {len(cases)} cases")
 
 
-def record_networks(names: set[str]) -> None:
-    """Record the networks, a file each."""
-    for case in NETWORKS:
-        if names and case.name not in names:
-            continue
+def record_networks(cases: list[NetworkCase]) -> None:
+    """Record networks, a file each."""
+    for case in cases:
         network, exponents = case.network()
         text, blobs = plain_net(network)
         output = network.outputs[-1]
-        x = caffe_outputs(text, blobs, case.inputs(network), [output])[output].reshape(2, -1)
+        inputs = case.inputs(network)
+        x = caffe_outputs(text, blobs, inputs, [output])[output].reshape(case.batch, -1)
         record = {
             "caffe": caffe_process().version,
             "path": case.path,
-            "size": case.size,
+            "inputs": {name: list(array.shape) for name, array in inputs.items()},
             "exponents": exponents,
             "output": output,
             "top5": np.argsort(-x)[:, :5].tolist(),
             "values": records.pack(x[:, ::CLASS_STEP]),
         }
-        records.write(FOLDER / "networks" / f"{case.name}.json", record)
-        print(f"networks/{case.name}.json: largest probability {x.max():.3f}")
+        records.write(case.file, record)
+        e = np.exp(x - x.max(1, keepdims=True))
+        largest = (e.max(1) / e.sum(1)).max()
+        file = case.file.relative_to(FOLDER)
+        print(f"{file}: logits' deviation {x.std():.2f}, largest probability {largest:.3f}", flush=True)
 
 
 def main() -> None:
     """Record the cases named on the command line, or all."""
     names = set(sys.argv[1:])
-    unknown = names - {case.type for case in LAYERS} - {case.name for case in NETWORKS}
+    networks = [case for case in [*QUICK, *ZOO] if not names or case.name in names]
+    unknown = names - {case.type for case in LAYERS} - {case.name for case in networks}
     if unknown:
         sys.exit(f"no case for {', '.join(sorted(unknown))}")
     record_layers(names)
-    record_networks(names)
+    record_networks(networks)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import pytest
 from caffezoo.engines.registry import create_engine
 from caffezoo.engines.seeding import seeded_inputs, seeded_weights
 from caffezoo.errors import ShapeError
-from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network
+from tests.golden.cases import without_softmax
 from tests.oracle import ROOT, assert_close, oracle_python, requires_caffe
 
 pytestmark = requires_caffe
@@ -42,13 +42,6 @@ def load(path: str, size: int) -> Network:
         return network.resized(size)
     except ShapeError:
         return network
-
-
-def without_softmax(network: Network) -> Network:
-    """Return the network up to its logits, so that an engine can fold it and still return them."""
-    net = pb.NetParameter(name=network.name)
-    net.layer.extend(node.layer.proto for node in network.nodes if node.layer.type != "Softmax")
-    return Network.from_proto(net, inputs=network.inputs, weights=network.weights)
 
 
 def compare(network: Network) -> None:

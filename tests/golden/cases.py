@@ -14,6 +14,7 @@ import numpy as np
 from caffezoo.engines.seeding import hashed_uniform, seeded_inputs, seeded_weights
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network
+from caffezoo.zoo.architectures.registry import architectures
 from tests.oracle import ROOT, layer_proto, one_layer_net
 
 FOLDER = Path(__file__).parent
@@ -54,19 +55,37 @@ class LayerCase:
 
 @dataclass(frozen=True)
 class NetworkCase:
-    """A network of the zoo at ``size`` x ``size`` px; ``exponents`` are those of its seeded weights."""
+    """A network of the zoo at ``size`` x ``size`` px, or at its own small size where that is None.
+
+    Recorded are the logits: the network runs without its softmax.
+    """
 
     name: str
     path: str
-    size: int
+    size: int | None = None
+    batch: int = 1
+
+    @property
+    def file(self) -> Path:
+        """Where its recording lies."""
+        return FOLDER / ("networks" if self.size else "zoo") / f"{self.name}.json"
 
     def network(self, exponents: dict[str, int] | None = None) -> tuple[Network, dict[str, int]]:
-        network = Network.load(ROOT / "prototxt" / self.path).resized(self.size)
+        """Return the network up to its logits, with seeded weights, and the exponents of those."""
+        whole = Network.load(ROOT / self.path)
+        network = without_softmax(whole.resized(self.size) if self.size else whole.reshaped(batch=1))
         weights, exponents = seeded_weights(network, 2, exponents)
         return network.with_weights(weights), exponents
 
     def inputs(self, network: Network) -> dict[str, np.ndarray]:
-        return seeded_inputs(network, 3, batch=2)
+        return seeded_inputs(network, 3, batch=self.batch)
+
+
+def without_softmax(network: Network) -> Network:
+    """Return the network up to its logits."""
+    net = pb.NetParameter(name=network.name)
+    net.layer.extend(node.layer.proto for node in network.nodes if node.layer.type != "Softmax")
+    return Network.from_proto(net, inputs=network.inputs, weights=network.weights)
 
 
 LAYERS = [
@@ -126,14 +145,19 @@ LAYERS = [
     LayerCase("ShuffleChannel", "shuffle_channel_param { group: 2 }"),
 ]
 
-NETWORKS = [
-    NetworkCase("resnet18-priv", "resnet/deploy_resnet18-priv.prototxt", 64),
-    NetworkCase("dpn-68-extra", "dpn/deploy_dpn-68-extra.prototxt", 64),
-    NetworkCase("googlenet", "inception/deploy_googlenet.prototxt", 224),
-    NetworkCase("se-inception-v2", "senet/deploy_se-inception-v2.prototxt", 64),
-    NetworkCase("mobilenet-v2", "mobilenet/deploy_mobilenet-v2.prototxt", 64),
-    NetworkCase("densenet121", "densenet/deploy_densenet121.prototxt", 64),
-    NetworkCase("efficientnet-lite0", "efficientnet-lite/deploy_efficientnet-lite0.prototxt", 64),
+QUICK = [
+    NetworkCase("resnet18-priv", "prototxt/resnet/deploy_resnet18-priv.prototxt", 64, 2),
+    NetworkCase("dpn-68-extra", "prototxt/dpn/deploy_dpn-68-extra.prototxt", 64, 2),
+    NetworkCase("googlenet", "prototxt/inception/deploy_googlenet.prototxt", 224, 2),
+    NetworkCase("se-inception-v2", "prototxt/senet/deploy_se-inception-v2.prototxt", 64, 2),
+    NetworkCase("mobilenet-v2", "prototxt/mobilenet/deploy_mobilenet-v2.prototxt", 64, 2),
+    NetworkCase("densenet121", "prototxt/densenet/deploy_densenet121.prototxt", 64, 2),
+    NetworkCase("efficientnet-lite0", "prototxt/efficientnet-lite/deploy_efficientnet-lite0.prototxt", 64, 2),
 ]
+"""One of each shape, small enough to run on every change."""
+
+ZOO = [NetworkCase(a.path.split("deploy_")[1].removesuffix(".prototxt"), a.path) for a in architectures().values()]
+"""Every prototxt of the zoo at its declared size."""
+
 CLASS_STEP = 5
-"""Every fifth class of a network's output is recorded, and the whole top-5."""
+"""Every fifth class of a network's logits is recorded, and the whole top-5."""
