@@ -12,6 +12,7 @@ import pytest
 
 from caffezoo.errors import FetchError
 from caffezoo.weights.cache import Cache
+from caffezoo.weights.failures import CacheError
 
 
 def _adopt(cache: Cache, data: bytes = b"weights", recipe: str = "") -> Path:
@@ -109,3 +110,30 @@ def test_the_lock_waits_names_its_owner_and_dies_with_it(cache):
         holder.join()
     with cache.lock(cache.path("net", "f"), timeout_s=5):
         pass
+
+
+def test_the_file_appears_by_renaming(cache):
+    target = cache.path("net", "net.caffemodel")
+    with cache.staging() as scratch:
+        staged = scratch / "file"
+        staged.write_bytes(b"weights")
+        inode = staged.stat().st_ino
+        cache.adopt(staged, target, sha256="", source="test")
+    assert target.stat().st_ino == inode
+
+
+def test_whoever_waits_is_told_for_whom(cache):
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    holder = context.Process(target=_hold, args=(cache.root, held))
+    holder.start()
+    owners = []
+    try:
+        assert held.wait(60)
+        with pytest.raises(CacheError), cache.lock(cache.path("net", "f"), timeout_s=0.3, waiting=owners.append):
+            pass
+    finally:
+        holder.kill()
+        holder.join()
+    assert len(owners) == 1
+    assert owners[0].startswith(f"{holder.pid} on ")

@@ -19,6 +19,12 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -93,3 +99,19 @@ def test_trusted_hosts(url):
 def test_secrets_stay_out_of_messages():
     assert without_secrets("https://u:p@h.example:8443/a/b?token=1#f") == "https://h.example:8443/a/b"
     assert without_secrets("https://[broken/x") == "an unreadable URL"
+
+
+def test_no_redirect_leads_from_https_to_http(url, certificate, site):
+    settings = PipSettings((), cert=str(certificate))
+    base = url.removesuffix("/f")
+    assert _get(f"{base}/to//f", settings) == b"ok"
+    secret = site.put("/f", b"changed on the way")
+    with pytest.raises(SourceError, match=f"it leads from https to {secret}"):
+        _get(f"{base}/to/{secret}", settings)
+    assert site.requests == []
+
+
+def test_what_requests_raises_for_tls_is_one_line(url):
+    with pytest.raises(SourceError, match=r"^https://127\.0\.0\.1:\d+/f: TLS failed: .*; set pip's `cert`") as caught:
+        _get(url, PipSettings(()))
+    assert "\n" not in str(caught.value)

@@ -73,3 +73,39 @@ def test_fifty_kills_of_the_command(tmp_path, site):
     assert hashlib.sha256(target.read_bytes()).hexdigest() == sha256
     assert killed >= 10
     assert site.sent_bytes <= 1.1 * len(data) + killed * CHUNK_BYTES
+
+
+CRASH = """
+import os, sys
+from pathlib import Path
+from tests.weights import kill_driver
+calls, at = 0, int(sys.argv[4])
+def counted(true):
+    def call(*arguments, **more):
+        global calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), 9)
+        return true(*arguments, **more)
+    return call
+for name in ("replace", "unlink", "rmdir", "mkdir", "rename"):
+    setattr(os, name, counted(getattr(os, name)))
+kill_driver.child(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+"""
+
+
+def test_a_kill_before_every_change_of_the_folders(tmp_path, site):
+    data = tiny.large_caffemodel(tmp_path)
+    sha256, url = hashlib.sha256(data).hexdigest(), site.put("/f", data)
+    target = tmp_path / "cache" / "weights" / "large" / "large.caffemodel"
+    for at in range(1, 60):
+        command = [sys.executable, "-c", CRASH, str(tmp_path), url, sha256, str(at)]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode in (0, -signal.SIGKILL), ran.stderr
+        if target.exists():
+            assert hashlib.sha256(target.read_bytes()).hexdigest() == sha256
+            if ran.returncode == 0:
+                break
+    else:
+        pytest.fail("it never came to its end")
+    assert at > 3

@@ -11,6 +11,7 @@ from caffezoo.errors import VerificationError
 from caffezoo.weights.cache import Cache
 from caffezoo.weights.events import AttemptFailed, SourceOpened
 from caffezoo.weights.failures import BusyError, CacheError
+from caffezoo.weights.http_range import answered_range
 from caffezoo.weights.transfer import Published, Transfer
 
 from .fetcher import DATA, KNOWN, ONCE, OTHER, Fetcher, interrupt, published
@@ -178,3 +179,27 @@ def test_two_hashes_in_one_reading(fetcher):
     fetcher.part.discard()
     with pytest.raises(VerificationError, match="does not begin with 00000000"):
         fetcher.run(Published(None, None, "00000000"))
+
+
+def test_a_changed_file_is_never_mixed_without_a_hash_either(fetcher, site):
+    interrupt(fetcher, site)
+    site.put("/f", OTHER, etag='"v2"', ignore_if_range=True)
+    fetcher.run(Published())
+    assert fetcher.content == OTHER
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "found"),
+    [
+        ("bytes 5-9/10", "5", (5, 10)),
+        ("bytes 5-9/*", "", (5, None)),
+        ("bytes 5-8/10", "4", None),
+        ("bytes 5-9/10", "6", None),
+        ("bytes 9-5/10", "", None),
+        ("bytes */10", "", None),
+        ("items 5-9/10", "", None),
+        (f"bytes {'9' * 30}-{'9' * 30}/*", "", None),
+    ],
+)
+def test_ranges_that_are_the_whole_rest(text, length, found):
+    assert answered_range({"Content-Range": text, "Content-Length": length}) == found
