@@ -162,9 +162,9 @@ class Engine(ABC):
         count = next(iter(feed.values())).shape[0]
         return lambda: self._infer(feed, count)
 
-    def operator_seconds(self) -> list[tuple[str, float]]:
-        """Return the runtime's own operators, in order, with the time of each in the last run (median of the runs
-        since the last call where the runtime writes them all down).
+    def operator_seconds(self) -> list[tuple[str, str, float]]:
+        """Return name, kind and seconds of the runtime's own operators, in order, in the last run (the median of the
+        runs since the last call where the runtime writes them all down).
 
         Raises
         ------

@@ -59,7 +59,7 @@ class ONNXRuntimeEngine(Engine):
             raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
         return {name: np.asarray(x, np.float32) for name, x in zip(self.outputs, found, strict=True)}
 
-    def operator_seconds(self) -> list[tuple[str, float]]:
+    def operator_seconds(self) -> list[tuple[str, str, float]]:
         """See :meth:`Engine.operator_seconds`; ONNX Runtime ends its profile here, so this answers once."""
         if not self.profile:
             return super().operator_seconds()
@@ -71,11 +71,12 @@ class ONNXRuntimeEngine(Engine):
             raise EngineError("its profile is not JSON", where="engine onnxruntime") from None
         finally:
             trace.unlink(missing_ok=True)
-        found: dict[str, list[float]] = defaultdict(list)
+        found: dict[tuple[str, str], list[float]] = defaultdict(list)
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
-                found[event["name"].removesuffix(KERNEL)].append(event["dur"] * 1e-6)
-        return [(name, median(seconds)) for name, seconds in found.items()]
+                operator = (event["name"].removesuffix(KERNEL), event["args"]["op_name"])
+                found[operator].append(event["dur"] * 1e-6)
+        return [(*operator, median(seconds)) for operator, seconds in found.items()]
 
     def _close(self) -> None:
         if self.profile:

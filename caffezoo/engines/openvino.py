@@ -67,10 +67,11 @@ class OpenVINOEngine(Engine):
         tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
         return {name: np.array(x if count == self.batch_size else x[:count], np.float32) for name, x in tops.items()}
 
-    def operator_seconds(self) -> list[tuple[str, float]]:
+    def operator_seconds(self) -> list[tuple[str, str, float]]:
         if not self.profile:
             return super().operator_seconds()
-        return [(info.node_name, info.real_time.total_seconds()) for info in self._request.get_profiling_info()]
+        found = self._request.get_profiling_info()
+        return [(info.node_name, info.node_type, info.real_time.total_seconds()) for info in found]
 
     def _close(self) -> None:
         self._request = None

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 EXPONENT_LIMIT = 30
 
 
-def hashed_uniform(key: str, shape: Sequence[int]) -> np.ndarray:
+def hashed_uniform(key: str, shape: Sequence[int], period: int | None = None) -> np.ndarray:
     """Return numbers in [-1, 1) that depend on ``key`` and position alone: multiples of 2**-23, exact in float32.
+
+    With a ``period`` they repeat after so many, which takes a tenth of the time.
 
     The hash is MurmurHash3's 32-bit finaliser (https://github.com/aappleby/smhasher, MurmurHash3.cpp, fmix32), over
     position and key.
     """
+    if period is not None and math.prod(shape) > period:
+        return np.resize(hashed_uniform(key, (period,)), tuple(shape))
     with np.errstate(over="ignore"):
         h = np.arange(math.prod(shape), dtype=np.uint32)
         for mix in (np.uint32(zlib.crc32(key.encode())), np.uint32(zlib.crc32(key[::-1].encode()))):
@@ -67,6 +71,7 @@ def seeded_weights(
     *,
     low: float = -2.0,
     high: float = 2.0,
+    period: int | None = None,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, int]]:
     """Return blobs for every layer of a network, and the exponents that they were scaled by.
 
@@ -79,6 +84,8 @@ def seeded_weights(
         By layer name, as an earlier call returned them; measured if not given.
     low, high : float
         Range of the inputs that the exponents are measured with.
+    period : int, optional
+        Let values repeat after so many, where they need not differ (timing).
 
     Returns
     -------
@@ -87,7 +94,7 @@ def seeded_weights(
         logits) within [1, 2].
     exponents : dict of str to int
     """
-    weights = {node.name: _blobs(node, seed) for node in network.nodes if node.blob_shapes}
+    weights = {node.name: _blobs(node, seed, period) for node in network.nodes if node.blob_shapes}
     if exponents is None:
         exponents = _measure(network.with_weights(weights), seed, low, high)
     for name, exponent in exponents.items():
@@ -95,9 +102,9 @@ def seeded_weights(
     return weights, dict(exponents)
 
 
-def _blobs(node: Node, seed: int) -> list[np.ndarray]:
+def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]:
     """Return one layer's blobs before scaling."""
-    draws = [hashed_uniform(f"{seed}:{node.name}:{i}", shape) for i, shape in enumerate(node.blob_shapes)]
+    draws = [hashed_uniform(f"{seed}:{node.name}:{i}", shape, period) for i, shape in enumerate(node.blob_shapes)]
     if node.macs:
         return [draws[0] * _fan_in_gain(node.blob_shapes[0]), *(np.float32(0.125) * d for d in draws[1:])]
     kind = node.layer.type

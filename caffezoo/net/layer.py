@@ -87,6 +87,7 @@ class Layer:
     is_input: ClassVar[bool] = False
     in_place_allowed: ClassVar[bool] = True
     is_identity: ClassVar[bool] = False  # at TEST, as Dropout
+    differentiable: ClassVar[bool] = True  # whether Caffe has a backward pass for it
 
     def __init__(self, proto: pb.LayerParameter, where: str = "") -> None:
         self.proto = proto

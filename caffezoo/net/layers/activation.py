@@ -193,6 +193,7 @@ class Threshold(Layer):
     """1 where x > threshold, else 0."""
 
     param_name = "threshold_param"
+    differentiable = False
 
     def onnx(self, scope: LayerScope) -> list[str]:
         above = scope.op("Greater", scope.bottoms[0], scope.const(self.param.threshold))

@@ -143,6 +143,7 @@ class Accuracy(LabelledLayer):
     """
 
     param_name = "accuracy_param"
+    differentiable = False
     top_count = (1, 2)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:

@@ -63,6 +63,7 @@ class ArgMax(Layer):
     """
 
     param_name = "argmax_param"
+    differentiable = False
     in_place_allowed = False
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:

@@ -1,0 +1,283 @@
+"""``caffezoo time``: forward and backward time of networks, whole and layer by layer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caffezoo.cli import recipes
+from caffezoo.cli.timing_output import print_csv, print_summary, print_table
+from caffezoo.errors import UsageError, ZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from caffezoo.report.rows import TimeRow
+    from caffezoo.report.store import Store
+    from caffezoo.timing.measurement import Measurement
+    from caffezoo.timing.networks import Job
+    from caffezoo.timing.session import Failure
+    from caffezoo.timing.subjects import Settings
+
+BINARY_ITERATIONS = 10
+
+
+def time(
+    net: Annotated[str, typer.Option(metavar="NAME[,NAME]|all|FILE", help="Networks of the zoo, or a prototxt.")],
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            "--engines",
+            metavar="ENGINE[,ENGINE]",
+            help="torch, openvino, onnxruntime, caffe; measured in turns. Default: openvino.",
+        ),
+    ] = None,
+    caffe: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Caffe's own program `caffe`: run its `caffe time` instead.")
+    ] = None,
+    preset: Annotated[str, typer.Option(metavar="small|large|small,large", help="Input sizes of the zoo.")] = "small",
+    crop_size: Annotated[int | None, typer.Option(help="Side of the input in px, instead of a preset.")] = None,
+    batch: Annotated[str, typer.Option(metavar="N[,N]", help="Batch sizes, one after the other.")] = "1",
+    iterations: Annotated[
+        int | None, typer.Option(help="Runs of the network, and of its layers. Default: as --budget allows.")
+    ] = None,
+    budget: Annotated[float, typer.Option(metavar="SECONDS", help="For each network, size, batch and engine.")] = 5.0,
+    backward: Annotated[
+        bool, typer.Option("--backward/--forward-only", help="Time the backward pass where the engine has one.")
+    ] = True,
+    layers: Annotated[
+        bool | None,
+        typer.Option(
+            "--layers/--no-layers", help="Time layer by layer as well. Default: for one network, not for more."
+        ),
+    ] = None,
+    precision: recipes.PrecisionOption = "float32",
+    threads: recipes.ThreadsOption = None,
+    gpu: Annotated[
+        int | None, typer.Option(metavar="ID", help="Run on this CUDA device: torch, caffe and --caffe PATH.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Kill --caffe PATH after so long.")] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line instead.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line a layer and one for the whole, instead.")] = (
+        False
+    ),
+    record: Annotated[
+        bool, typer.Option("--record", help="Append to time.csv; what it holds already is not measured again.")
+    ] = False,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the results, for --record. Default: results/.")
+    ] = None,
+    caffe_python: recipes.CaffePythonOption = None,
+    index: recipes.IndexOption = None,
+) -> None:
+    """Measure a network's forward and backward time, in ms for a batch, as `caffe time` does.
+
+    Weights are by formula: none are fetched. Medians, with the interquartile range as spread. With --record an
+    interrupted run goes on where it stopped when the command is given again.
+
+    Examples:
+
+    `caffezoo time --net se-resnet50 --engine torch`
+
+    `caffezoo time --net resnet18-priv --caffe ~/caffe/build/tools/caffe --iterations 50`
+
+    `caffezoo time --net all --preset small,large --engines openvino,torch --budget 4 --record`
+    """
+    from caffezoo.engines.registry import DEFAULT_ENGINE
+    from caffezoo.timing.binary import find_caffe
+    from caffezoo.timing.session import BINARY, Failure, measure_job
+    from caffezoo.timing.subjects import Settings
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other")
+    if caffe is not None and engines is not None:
+        raise UsageError("--caffe and --engine exclude each other", hint="--caffe runs Caffe's own program")
+    if results is not None and not record:
+        raise UsageError("--results is for --record")
+    if iterations is not None and iterations < 1:
+        raise UsageError(f"{iterations} iterations are not positive")
+    if not 0 < budget < float("inf") or not 0 < timeout < float("inf"):
+        raise UsageError("--budget and --timeout are seconds above 0")
+    names = [BINARY] if caffe is not None else list(dict.fromkeys((engines or DEFAULT_ENGINE).split(",")))
+    settings = [Settings(name, precision, threads, gpu, backward, caffe_python) for name in names]
+    jobs = _jobs(net, preset, crop_size, batch, index)
+    with_layers = layers if layers is not None else len({job.network for job in jobs}) == 1
+    if caffe is None:
+        _check(settings)
+    elif precision != "float32" or not backward:
+        raise UsageError("Caffe's own program runs float32, forward and backward")
+    else:
+        find_caffe(caffe)
+    output = _Output(as_json, as_csv, record, results)
+    failures: list[Failure] = []
+    with _progress(len(jobs)) as show:
+        for number, job in enumerate(jobs):
+            show(number, 0.0, job.network)
+
+            def part(done: int, planned: int, number: int = number, job: Job = job) -> None:
+                show(number, done / planned if planned else 0.0, job.network)
+
+            wanted = [s for s in settings if not output.holds(job, s)]
+            if caffe is None:
+                made = measure_job(
+                    job, wanted, iterations=iterations, budget_s=budget, layers=with_layers, on_block=part
+                )
+            else:
+                made = [_with_binary(job, caffe, iterations or BINARY_ITERATIONS, s, timeout, part) for s in wanted]
+            failures += [m for m in made if isinstance(m, Failure)]
+            output.take([m for m in made if not isinstance(m, Failure)])
+    output.finish()
+    if failures and len(jobs) * len(settings) == 1:
+        raise failures[0].error
+    for failure in failures:
+        where = f"{failure.job.network}, {failure.engine}"
+        print(f"caffezoo: warning: {where}: {failure.error}", file=sys.stderr)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _with_binary(
+    job: Job, caffe: str, iterations: int, settings: Settings, timeout_s: float, part: Callable[[int, int], None]
+) -> Measurement | Failure:
+    from caffezoo.timing.session import BINARY, Failure, measure_binary
+
+    options: dict[str, Any] = {"gpu": settings.gpu, "threads": settings.threads, "timeout_s": timeout_s}
+    try:
+        return measure_binary(job, caffe, iterations=iterations, on_progress=part, **options)
+    except ZooError as error:
+        return Failure(job, BINARY, error)
+
+
+def _jobs(net: str, preset: str, crop_size: int | None, batch: str, index: Path | None) -> list[Job]:
+    """Return what is to be measured, in order."""
+    from dataclasses import replace
+
+    from caffezoo.cli.networks import is_file
+    from caffezoo.timing.networks import Job, mixed, zoo_jobs
+    from caffezoo.zoo.index import load_index
+
+    try:
+        batches = [int(b) for b in batch.split(",")]
+    except ValueError:
+        batches = []
+    if not batches or min(batches) < 1:
+        raise UsageError(f"--batch {batch} is not a list of positive numbers")
+    if crop_size is not None and crop_size < 1:
+        raise UsageError(f"a crop of {crop_size} px is none")
+    if is_file(net):
+        path = Path(net)
+        if not path.is_file():
+            raise UsageError("no such file", where=net)
+        return [Job(path.stem.removeprefix("deploy_"), path, crop_size, b) for b in batches]
+    known = load_index(index)
+    names = list(known) if net == "all" else [n.strip() for n in net.split(",")]
+    jobs = zoo_jobs(known, names, [p.strip() for p in preset.split(",")], batches)
+    if crop_size is not None:
+        jobs = list(dict.fromkeys(replace(job, crop_size=crop_size) for job in jobs))
+    return mixed(jobs) if len(names) > 1 else jobs
+
+
+def _check(settings: Sequence[Settings]) -> None:
+    """Refuse an engine that is not here before anything is measured."""
+    from caffezoo.engines.registry import GPU_ENGINES, engine_class
+
+    for s in settings:
+        cls = engine_class(s.engine)
+        if s.gpu is not None and s.engine not in GPU_ENGINES:
+            raise UsageError(f"engine {s.engine} runs on the CPU", hint=f"a GPU is for {', '.join(GPU_ENGINES)}")
+        if s.engine == "caffe":
+            from caffezoo.engines.caffe_process import find_caffe_python
+
+            find_caffe_python(s.caffe_python)
+        else:
+            cls.probe()
+
+
+class _Output:
+    """Prints what is measured as it comes, and keeps it in the store."""
+
+    def __init__(self, as_json: bool, as_csv: bool, record: bool, results: Path | None) -> None:
+        self.as_json = as_json
+        self.as_csv = as_csv
+        self.skipped = 0
+        self._measured: list[Measurement] = []
+        self._store: Store | None = None
+        self._rows: tuple[TimeRow, ...] = ()
+        if record:
+            from caffezoo.cli.results import open_store
+
+            self._store = open_store(results)
+            self._rows = self._store.time().rows
+
+    def holds(self, job: Job, settings: Settings) -> bool:
+        """Tell whether the store has this measurement already."""
+        if not self._rows:
+            return False
+        from caffezoo.net.graph import Network
+        from caffezoo.report.provenance import cpu_name
+        from caffezoo.timing.networks import input_side
+        from caffezoo.timing.session import is_measured
+
+        size = job.crop_size or input_side(Network.load(job.prototxt))
+        found = is_measured(self._rows, job, size, settings, cpu_name())
+        self.skipped += found
+        return found
+
+    def take(self, measured: Sequence[Measurement]) -> None:
+        from caffezoo.report.provenance import provenance
+        from caffezoo.report.records import record_rows
+
+        for m in measured:
+            self._measured.append(m)
+            full = {**m.to_record(), **provenance(["caffezoo", *sys.argv[1:]])}
+            if self._store is not None:
+                self._store.append(record_rows(full, f"network '{m.network}'"))
+            if self.as_json:
+                print(json.dumps(full), flush=True)
+            elif not self.as_csv and m.layers:
+                print_table(m)
+            if m.doubt:
+                print(f"caffezoo: warning: {m.network}, {m.engine}: {m.doubt}", file=sys.stderr)
+
+    def finish(self) -> None:
+        if self.as_csv:
+            print_csv(self._measured)
+        elif not self.as_json and self._measured and (len(self._measured) > 1 or not self._measured[0].layers):
+            print_summary(self._measured)
+        if self.skipped:
+            print(f"caffezoo: {self.skipped} measurements were in the store already", file=sys.stderr)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, float, str], None]]:
+    """Show progress on stderr: a bar on a terminal, else a line a network where there are several."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        shown = -1
+
+        def line(number: int, part: float, name: str) -> None:
+            nonlocal shown
+            if number != shown and total > 1:
+                shown = number
+                print(f"{number + 1}/{total} {name}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns = [BarColumn(), TextColumn("{task.fields[what]}"), TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("time", total=float(total), what="")
+
+        def advance(number: int, part: float, name: str) -> None:
+            bar.update(task, completed=number + part, what=f"{number + 1}/{total} {name}")
+
+        yield advance

@@ -1,0 +1,120 @@
+"""`caffezoo time` from flags to output, and the store behind it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from caffezoo.cli.main import main
+from caffezoo.report.store import Store
+from tests.engines.networks import SMALL
+from tests.timing.test_binary import caffe  # noqa: F401
+
+SQUARE = SMALL.replace("dim: 11 dim: 9", "dim: 11 dim: 11")
+QUICK = ["--engine", "onnxruntime", "--iterations", "2", "--budget", "0.2", "--threads", "1"]
+
+
+@pytest.fixture
+def prototxt(tmp_path: Path) -> str:
+    path = tmp_path / "deploy_small.prototxt"
+    path.write_text(SQUARE)
+    return str(path)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["time", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_a_file_is_timed_layer_by_layer(prototxt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--net", prototxt, *QUICK) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("small, 11 px, batch 1: onnxruntime ")
+    assert "     conv1\tforward: " in text
+    assert "Median Forward pass: " in text
+    assert "Backward" not in text
+
+
+def test_json_csv_and_a_sweep_of_batches(prototxt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--net", prototxt, *QUICK, "--batch", "1,4", "--json") == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [r["batch_size"] for r in records] == [1, 4]
+    assert all(r["forward_ms"] > 0 and r["iterations"] == 2 and r["layers"] and r["cpu"] for r in records)
+    assert run("--net", prototxt, *QUICK, "--csv", "--no-layers") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(r["network"], r["layer"], r["backward_ms"]) for r in rows] == [("small", "", "")]
+
+
+def test_a_recorded_measurement_is_not_made_again(
+    prototxt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    record = ["--net", prototxt, *QUICK, "--record", "--results", str(folder)]
+    assert run(*record) == 0
+    assert run(*record, "--batch", "1,2") == 0
+    assert "1 measurements were in the store already" in capsys.readouterr().err
+    store = Store(folder)
+    assert [(row.network, row.batch_size) for row in store.time().rows] == [("small", 1), ("small", 2)]
+    assert {layer.run for layer in store.layers().rows} == {row.run for row in store.time().rows}
+    Path(prototxt).write_text(SQUARE.replace("num_output: 5", "num_output: 6"))
+    assert run(*record) == 0  # another network under the same name
+    assert len(store.time().rows) == 3
+
+
+def test_the_real_program_is_followed(
+    prototxt: str,
+    caffe: str,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run("--net", prototxt, "--caffe", caffe) == 0
+    text = capsys.readouterr().out
+    assert "small, 11 px, batch 1: caffe-time 1.0.0, CPU, float32" in text
+    assert "       fc6\tbackward: 73.5907 ms." in text
+    assert "Average Forward pass: 163.771 ms." in text
+    monkeypatch.setenv("CAFFEZOO_REPLAY", str(Path(__file__).parents[1] / "timing" / "logs" / "fail-axpy.log"))
+    assert run("--net", prototxt, "--caffe", caffe) == 1
+    assert capsys.readouterr().err == (
+        "caffezoo: error: caffe time: layer 'relu1': this Caffe has no layer type Axpy\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["--net", "resnte50"], 2, "unknown network 'resnte50'"),
+        (["--net", "no.prototxt"], 2, "no.prototxt: no such file"),
+        (["--net", "FILE", "--engine", "tensorrt"], 2, "unknown engine 'tensorrt'"),
+        (["--net", "FILE", "--engine", "openvino", "--gpu", "0"], 2, "a GPU is for torch, caffe"),
+        (["--net", "FILE", "--batch", "1,x"], 2, "--batch 1,x is not a list"),
+        (["--net", "FILE", "--iterations", "0"], 2, "0 iterations are not positive"),
+        (["--net", "FILE", "--budget", "0"], 2, "are seconds above 0"),
+        (["--net", "FILE", "--json", "--csv"], 2, "exclude each other"),
+        (["--net", "FILE", "--caffe", "/no/caffe"], 1, "no such program: /no/caffe"),
+        (["--net", "FILE", "--caffe", "c", "--engine", "torch"], 2, "exclude each other"),
+        (["--net", "FILE", "--engine", "caffe", "--caffe-python", "/no/python"], 1, "no such Python '/no/python'"),
+        (["--net", "resnet50", "--preset", "medium"], 2, "unknown preset 'medium'"),
+        (["--net", "FILE", "--crop-size", "2"], 1, "a window of 3 px does not fit 1 px"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    arguments: list[str], status: int, words: str, prototxt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*[prototxt if word == "FILE" else word for word in arguments]) == status
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert words in error
+
+
+def test_without_torch_it_says_how_to_get_it(
+    prototxt: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run("--net", prototxt, "--engine", "torch") == 1
+    assert "PyTorch is not installed; pip install 'caffezoo[torch]'" in capsys.readouterr().err
