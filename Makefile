@@ -4,13 +4,17 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint bench oracle proto prototxt clean
+.PHONY: demo test test-torch test-slow lint bench oracle proto prototxt clean
 
 demo: .venv/.core  ## evaluate a real network on real images
 	$(BIN)/caffezoo evaluate --net efficientnet-lite0 --data sample
 
 test: .venv/.test  ## the whole suite but what is marked slow
 	$(BIN)/python -m pytest -m "not slow"
+
+test-torch: .venv/.test  ## what needs PyTorch, with the `torch` extra (large: its wheels hold CUDA)
+	$(BIN)/pip install -q -e '.[test,torch]'
+	$(BIN)/python -m pytest tests/net/layers/test_torch_forms.py tests/engines tests/timing tests/cli/test_time.py
 
 test-slow: .venv/.test
 	$(BIN)/python -m pytest -m slow

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cache": ("caffezoo.cli.cache", "cache"),
     "import": ("caffezoo.cli.import_", "import_"),
     "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
+    "time": ("caffezoo.cli.time", "time"),
     "results": ("caffezoo.cli.results", "results"),
     "tables": ("caffezoo.cli.tables", "tables"),
     "plot": ("caffezoo.cli.plot", "plot"),
