@@ -134,7 +134,7 @@ def _latex(spans: Cell) -> str:
 
 def to_html(table: Table) -> str:
     """A ``table`` element with its caption, and a paragraph of notes."""
-    head = "".join(f"<th>{html.escape(column.title)}</th>" for column in table.columns)
+    head = "".join(f"<th{_align(column)}>{html.escape(column.title)}</th>" for column in table.columns)
     lines = [f'<table id="{html.escape(table.name)}">', f"<caption>{html.escape(table.caption)}</caption>"]
     lines += [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
     for row in table.rows:
