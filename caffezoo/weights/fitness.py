@@ -63,7 +63,9 @@ def recipe_of(facts: WeightsFacts, entry: NetworkFacts) -> str:
     from caffezoo.weights.convert import conversion_recipe
 
     checksum = ":".join(facts.checksum or ("sha256-prefix", facts.sha256_prefix or "unknown"))
-    return conversion_recipe(entry.name, facts.format, entry.prototxt_path, checksum, wanted=entry.conventions)
+    return conversion_recipe(
+        entry.name, facts.format, entry.prototxt_path, checksum, scheme=facts.naming, wanted=entry.conventions
+    )
 
 
 def check_weights(path: Path, entry: NetworkFacts, place: str) -> None:
