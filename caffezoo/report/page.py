@@ -104,6 +104,7 @@ class Pages:
             "index.html",
             "",
             rows=rows,
+            aliases={row.network: list(self.data.records[row.network].get("aliases") or ()) for row in rows},
             families=list(dict.fromkeys(row.family for row in rows)),
             states=WEIGHTS_STATES,
             styles=[style for key, style in styles.items() if any(point["style"] == key for point in points)],

@@ -120,7 +120,9 @@ class CostChart {
 
 function startIndex() {
   registerKnownOrder();
-  const table = makeTable(byId("networks"), { columnDefs: [{ targets: 0, orderable: false }] });
+  const table = makeTable(byId("networks"), {
+    columnDefs: [{ targets: 0, orderable: false }, { targets: [1, 2], searchable: true }, { targets: "_all", searchable: false }],
+  });
   const maxima = ["top1_error", "gmacs", "millions"];
   let passing = new Set();
   let chart = null;
@@ -144,7 +146,7 @@ function startIndex() {
   }
 
   const filters = byId("filters");
-  filters.addEventListener("input", apply);
+  for (const kind of ["input", "change"]) filters.addEventListener(kind, apply);
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("reset", () => setTimeout(apply));
   startPicking(byId("networks"), byId("compare"));
