@@ -7,13 +7,16 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import ZooError
 from caffezoo.zoo.resources import cache_dir
+
+if TYPE_CHECKING:
+    from caffezoo.net.graph import Network
 
 Wanted = tuple[Path, int]
 _FIELDS = ("parameters", "blob_elements", "macs", "activations", "depth")
@@ -61,13 +64,28 @@ def network_costs(
     return result
 
 
-def _cost(prototxt: Path, size: int) -> dict[str, int]:
+def keep_costs(found: Mapping[Wanted, dict[str, int]]) -> None:
+    """Put costs that were computed by ``cost_of`` into the cache."""
+    file = cache_dir() / "costs.json"
+    code = _code_stamp()
+    fresh = {key: cost for item, cost in found.items() if (key := _key(item, code)) is not None}
+    current = {key: value for key, value in _read(file).items() if key.startswith(code)}
+    if not fresh.keys() <= current.keys():
+        _write(file, {**current, **fresh})
+
+
+def cost_of(network: Network) -> dict[str, int]:
+    """Cost and depth of a network, at its shapes, as :func:`network_costs` returns them."""
     from caffezoo.net.cost import network_cost
-    from caffezoo.net.graph import Network
     from caffezoo.report.depth import network_depth
 
-    network = Network.load(prototxt).resized(size, batch=1)
     return {**asdict(network_cost(network)), "depth": network_depth(network)}
+
+
+def _cost(prototxt: Path, size: int) -> dict[str, int]:
+    from caffezoo.net.graph import Network
+
+    return cost_of(Network.load(prototxt).resized(size, batch=1))
 
 
 def _code_stamp() -> str:

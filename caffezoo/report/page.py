@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import DataError, UsageError
+from caffezoo.report.costs import keep_costs
 from caffezoo.report.depth import DEFINITION
 from caffezoo.report.page_anatomy import Anatomy, read_all
 from caffezoo.report.page_charts import cost_axes, cost_chart, crop_chart, family_styles, layer_chart
@@ -188,7 +189,7 @@ def write_report(
     jobs : int
         Processes that read and draw networks.
     progress : callable, optional
-        Called with (done, all) after each network's page.
+        Called with (done, all) after each network that was read and drawn.
 
     Raises
     ------
@@ -203,16 +204,19 @@ def write_report(
     _check_folder(folder)
     own = {name: (ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "compare.js")}
     files = {f"assets/{name}": text for name, text in {**own, **library_files()}.items()}
-    rows = pages.summaries
     root = data_root()
-    wanted = [(root / data.records[row.network]["prototxt"], row.crop_size) for row in rows]
-    written = 0
-    written += _write(folder / "index.html", pages.index())  # first: it makes the folder known as a report's
-    written += _write(folder / "compare.html", pages.compare())
-    for done, (row, anatomy) in enumerate(zip(rows, read_all(wanted, jobs), strict=True), 1):
-        written += _write(folder / row.page, pages.network(row, anatomy))
+    wanted = [(root / r["prototxt"], r["preprocessing"]["small"]["crop_size"]) for r in data.records.values()]
+    anatomies = []
+    for anatomy in read_all(wanted, jobs):
+        anatomies.append(anatomy)
         if progress:
-            progress(done, len(rows))
+            progress(len(anatomies), len(wanted))
+    keep_costs({item: anatomy.cost for item, anatomy in zip(wanted, anatomies, strict=True)})
+    rows = pages.summaries
+    written = _write(folder / "index.html", pages.index())  # first: it makes the folder known as a report's
+    written += _write(folder / "compare.html", pages.compare())
+    for row, anatomy in zip(rows, anatomies, strict=True):
+        written += _write(folder / row.page, pages.network(row, anatomy))
     written += sum(_write(folder / name, text) for name, text in files.items())
     _remove_others(folder / "networks", {Path(row.page).name for row in rows})
     return Report(folder / "index.html", len(rows), written)

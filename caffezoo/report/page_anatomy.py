@@ -8,6 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from caffezoo.report.costs import cost_of
+
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
@@ -35,6 +37,8 @@ class Anatomy:
         Blobs with their shapes.
     notes : tuple of str
         What the reader of the prototxt has to say of it.
+    cost : dict of str to int
+        See :func:`caffezoo.report.costs.cost_of`.
     """
 
     svg: str
@@ -42,6 +46,7 @@ class Anatomy:
     inputs: str
     outputs: str
     notes: tuple[str, ...]
+    cost: dict[str, int]
 
 
 def read_anatomy(prototxt: Path, size: int) -> Anatomy:
@@ -66,6 +71,7 @@ def read_anatomy(prototxt: Path, size: int) -> Anatomy:
         ", ".join(f"{name} {_shape(shape)}" for name, shape in network.inputs.items()),
         ", ".join(f"{name} {_shape(network.shape(name))}" for name in network.outputs),
         tuple(map(str, network.notes)),
+        cost_of(network),
     )
 
 
