@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "results": ("caffezoo.cli.results", "results"),
     "tables": ("caffezoo.cli.tables", "tables"),
     "plot": ("caffezoo.cli.plot", "plot"),
+    "report": ("caffezoo.cli.report", "report"),
 }
 
 
