@@ -29,8 +29,8 @@ lint: .venv/.lint
 	$(BIN)/caffezoo results check
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
-	$(BIN)/python benchmarks/engines.py
-	$(BIN)/python benchmarks/evaluation.py
+	@status=0; for part in engines evaluation formats fetch; do \
+	  echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
 
 oracle:  ## real Caffe in a venv of its own, where a Python 3.7-3.9 exists
 	sh tools/make_oracle.sh .oracle

@@ -11,7 +11,17 @@ import typer
 
 from caffezoo.errors import FetchError, UsageError
 
-cache = typer.Typer(no_args_is_help=True, help="Look at, verify and prune the cache of fetched files.")
+cache = typer.Typer(
+    no_args_is_help=True,
+    help="""Look at, verify and prune the cache of fetched files.
+
+    Examples:
+
+    `caffezoo cache list 'efficientnet-*'`
+
+    `caffezoo cache verify`
+    """,
+)
 _cache_option = Annotated[
     Path | None, typer.Option("--cache", metavar="DIR", help="Default: CAFFEZOO_CACHE, else ~/.cache/caffezoo.")
 ]
