@@ -40,4 +40,9 @@ def report(
 
 def _drawing(done: int, total: int) -> None:
     if sys.stderr.isatty():
-        print(f"\rreading and drawing networks: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(
+            f"\rreading and drawing networks: {done} of {total}",
+            end="\n" if done == total else "",
+            file=sys.stderr,
+            flush=True,
+        )
