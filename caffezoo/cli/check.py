@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from caffezoo.cli.networks import index_option
+from caffezoo.cli.networks import complete_network, index_option
 from caffezoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ class Checked:
 
 
 def check(
-    net: Annotated[str, typer.Argument(metavar="NET|PATTERN|all", help="A network, a pattern, or `all`.")] = "all",
+    net: Annotated[
+        str,
+        typer.Argument(
+            metavar="NET|PATTERN|all", autocompletion=complete_network, help="A network, a pattern, or `all`."
+        ),
+    ] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of the table.")] = False,
     index: index_option = None,
 ) -> None:

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from caffezoo.cli.networks import index_option, open_with_weights
+from caffezoo.cli.networks import complete_network, index_option, open_with_weights
 from caffezoo.errors import UsageError
 
 
 def export(
-    net: Annotated[str, typer.Argument(metavar="NET|FILE", help="A network of the zoo, or a prototxt file.")],
+    net: Annotated[
+        str,
+        typer.Argument(
+            metavar="NET|FILE", autocompletion=complete_network, help="A network of the zoo, or a prototxt file."
+        ),
+    ],
     onnx: Annotated[Path, typer.Option(help="Write the ONNX model here.")],
     weights: Annotated[
         Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from caffezoo.cli.networks import index_option
+from caffezoo.cli.networks import complete_network, index_option
 from caffezoo.errors import UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ Row = dict[str, Any]
 
 def fetch(
     nets: Annotated[
-        list[str] | None, typer.Argument(metavar="NET...", help="Networks, patterns with * and ?, or `all`.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NET...", help="Networks, patterns with * and ?, or `all`.", autocompletion=complete_network
+        ),
     ] = None,
     source: Annotated[
         str | None, typer.Option(metavar="KIND|N", help="Only sources of a scheme, or number N of `--list`.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caffezoo.cli.networks import index_option
+from caffezoo.cli.networks import complete_network, index_option
 from caffezoo.errors import EngineError, NetworkError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Weights: .pth, .bin, .safetensors, .h5, .keras, .caffemodel.")
     ],
-    net: Annotated[str, typer.Option("--net", metavar="NET", help="The network of the zoo that they are for.")],
+    net: Annotated[
+        str,
+        typer.Option(
+            "--net", metavar="NET", help="The network of the zoo that they are for.", autocompletion=complete_network
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The caffemodel to write; without it nothing is written.")
     ] = None,

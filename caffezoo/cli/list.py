@@ -12,19 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli.columns import COLUMNS, DEFAULT
+from caffezoo.cli.networks import complete_network
 from caffezoo.errors import UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from caffezoo.zoo.index import Index
 
 Row = dict[str, Any]
-
-
-def complete_network(incomplete: str) -> list[str]:
-    """Names of the zoo that begin so, for the shell."""
-    from caffezoo.zoo.index import load_index
-
-    return load_index().names(f"{incomplete}*")
 
 
 def _complete_column(incomplete: str) -> list[str]:

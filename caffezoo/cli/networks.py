@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 index_option = Annotated[Path | None, typer.Option("--index", help="Your own index, merged over the built-in one.")]
 
 
+def complete_network(incomplete: str) -> list[str]:
+    """Return names of the zoo that begin so, for the shell."""
+    from caffezoo.zoo.index import load_index
+
+    return load_index().names(f"{incomplete}*")
+
+
 def is_file(net: str) -> bool:
     """Tell a prototxt's path from a network's name."""
     return net.endswith(".prototxt") or Path(net).is_file()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caffezoo.cli.networks import complete_network
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 Triple = tuple[float, float, float]
 
-NetOption = Annotated[str | None, typer.Option(help="A network of the zoo; its weights are fetched where needed.")]
+NetOption = Annotated[
+    str | None,
+    typer.Option(help="A network of the zoo; its weights are fetched where needed.", autocompletion=complete_network),
+]
 PrototxtOption = Annotated[Path | None, typer.Option(help="A prototxt file, instead of --net.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="caffemodel or HDF5 weights; with --net instead of its own.")]
 MeanOption = Annotated[Triple | None, typer.Option(metavar="B G R", help="Mean to subtract, 0..255.")]

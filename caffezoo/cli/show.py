@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffezoo.cli.networks import index_option, open_network
+from caffezoo.cli.networks import complete_network, index_option, open_network
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
 
 
 def show(
-    net: Annotated[str, typer.Argument(metavar="NET|FILE", help="A network of the zoo, or a prototxt file.")],
+    net: Annotated[
+        str,
+        typer.Argument(
+            metavar="NET|FILE", autocompletion=complete_network, help="A network of the zoo, or a prototxt file."
+        ),
+    ],
     size: Annotated[
         int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
     ] = None,

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from caffezoo.cli.columns import COLUMNS, error_percent, headline
-from caffezoo.cli.list import complete_network, list_networks
+from caffezoo.cli.list import list_networks
+from caffezoo.cli.networks import complete_network
 from caffezoo.errors import UnknownNameError, UsageError
 from caffezoo.net.cost import network_cost
 from caffezoo.net.graph import Network
