@@ -60,6 +60,13 @@ def abort_message(log: str, signal_number: int = 0) -> str:
     return f"{died}: {lines[-1][:300]}" if lines else died
 
 
+class _ForeignSpeechError(EngineError):
+    """What answers is not our worker."""
+
+    def __init__(self) -> None:
+        super().__init__("it does not speak the worker's protocol", where="engine caffe")
+
+
 class CaffeProcess:
     """One worker process with one network in it.
 
@@ -212,7 +219,8 @@ class CaffeProcess:
                 self.close()
                 stderr.seek(0)
                 lines = stderr.read().decode("utf-8", "replace").strip().splitlines()
-                reason = lines[-1] if lines else error.message
+                # A program that speaks otherwise may only complain of our hanging up.
+                reason = lines[-1] if lines and not isinstance(error, _ForeignSpeechError) else error.message
                 raise EngineUnavailableError(
                     f"{self.python} has no working pycaffe: {reason}", where="engine caffe", hint=HINT
                 ) from None
@@ -269,11 +277,11 @@ class CaffeProcess:
 
             (size,) = struct.unpack(">I", read(4))
             if size > MAX_HEADER_BYTES:
-                raise EngineError("it does not speak the worker's protocol", where="engine caffe")
+                raise _ForeignSpeechError
             try:
                 header: dict[str, Any] = dict(json.loads(read(size)))
             except ValueError:
-                raise EngineError("it does not speak the worker's protocol", where="engine caffe") from None
+                raise _ForeignSpeechError from None
             arrays = []
             for entry in header.get("arrays", ()):
                 count = int(np.prod(entry["shape"], dtype=np.int64))
