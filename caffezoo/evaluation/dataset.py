@@ -11,7 +11,7 @@ from pathlib import Path
 from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.label_order import VALIDATION_LIST, recognise_order
 from caffezoo.evaluation.labels import LabelledImage, images_sha256, locate_images, read_label_list
-from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, synsets
+from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, wnid_labels
 from caffezoo.zoo.resources import data_path
 
 SAMPLE = "sample"
@@ -130,7 +130,7 @@ def _default_folder() -> str:
 
 def _labelled_folder(folder: str, limit: int | None) -> Dataset:
     """Label a folder that says by itself what is in it, in 2012 order."""
-    index = {synset.wnid: label for label, synset in enumerate(synsets("2012"))}
+    index = wnid_labels()
     with os.scandir(folder) as entries:
         wnids = sorted(entry.name for entry in entries if entry.name in index and entry.is_dir())
     if wnids:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from caffezoo.evaluation.labels import LabelledImage, read_label_list
-from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, synsets
+from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, wnid_labels
 from caffezoo.zoo.resources import data_path
 
 VALIDATION_LIST = "cls/ILSVRC2012_val.txt"
@@ -49,14 +49,9 @@ def recognise_order(images: Iterable[LabelledImage]) -> str | None:
 def _label_2012(name: str) -> int | None:
     wnid = _WNID.match(name)
     if wnid:
-        return _index_of_wnid().get(wnid.group())
+        return wnid_labels().get(wnid.group())
     validation = _VALIDATION.match(name)
     return _validation_labels().get(validation.group().lower()) if validation else None
-
-
-@cache
-def _index_of_wnid() -> Mapping[str, int]:
-    return {synset.wnid: label for label, synset in enumerate(synsets("2012"))}
 
 
 @cache

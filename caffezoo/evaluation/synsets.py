@@ -6,6 +6,7 @@ the order of the outputs. The classes are the same 1000 in both, so labels of on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,7 +66,13 @@ def synsets(order: str = "2012") -> tuple[Synset, ...]:
 
 
 @cache
+def wnid_labels(order: str = "2012") -> Mapping[str, int]:
+    """Return the label of every WordNet id in an order."""
+    return {synset.wnid: label for label, synset in enumerate(synsets(order))}
+
+
+@cache
 def label_permutation(from_order: str, to_order: str) -> tuple[int, ...]:
     """Return ``p`` with ``p[label in from_order] = label in to_order``, derived by WordNet id."""
-    index = {synset.wnid: i for i, synset in enumerate(synsets(to_order))}
+    index = wnid_labels(to_order)
     return tuple(index[synset.wnid] for synset in synsets(from_order))
