@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.results import RESULTS_HELP, writable_store
+from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,10 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Append to accuracy.csv, and which class was taken for which.")
+    ] = False,
+    results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
     index: recipes.IndexOption = None,
 ) -> None:
@@ -70,7 +76,7 @@ def evaluate(
 
     Examples:
 
-    `caffezoo evaluate --net efficientnet-lite0 --data sample`
+    `caffezoo evaluate --net efficientnet-lite0 --data sample --record`
 
     `caffezoo evaluate --net efficientnet-lite0 --data images/ --val-file labels.txt --crops 12 --json`
 
@@ -80,7 +86,11 @@ def evaluate(
     from caffezoo.evaluation.dataset import open_dataset
     from caffezoo.evaluation.evaluator import default_workers
     from caffezoo.evaluation.evaluator import evaluate as run
+    from caffezoo.report.provenance import provenance
 
+    if results is not None and not record:
+        raise UsageError("--results is for --record")
+    store = writable_store(results) if record else None
     recipe = recipes.make_recipe(net, prototxt, weights, mean=mean, std=std, resize=resize, index=index)
     dataset = open_dataset(
         data, val_file=val_file, limit=limit, network_order=recipe.label_order, list_order=label_order
@@ -102,14 +112,20 @@ def evaluate(
     finally:
         classifier.close()
     _report_unreadable(result)
+    line = json.dumps({**result.to_json(), **provenance(["caffezoo", *sys.argv[1:]])})
     if as_json:
-        from caffezoo.report.provenance import provenance
-
-        print(json.dumps({**result.to_json(), **provenance(["caffezoo", *sys.argv[1:]])}))
+        print(line)
     else:
         _print_result(result)
+    if store is not None and not result.interrupted:
+        from caffezoo.report.records import parse_records
+
+        rows = parse_records(line, f"network '{result.network}'")
+        store.append(rows)
+        print(f"caffezoo: {store.path(type(rows[0]))}: added run {rows[0].run}", file=sys.stderr)
     if result.interrupted:
-        print(f"caffezoo: interrupted after {result.images} of {result.total} images", file=sys.stderr)
+        kept = "; nothing is recorded of it" if record else ""
+        print(f"caffezoo: interrupted after {result.images} of {result.total} images{kept}", file=sys.stderr)
         raise typer.Exit(130)
 
 

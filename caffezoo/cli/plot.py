@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caffezoo.cli.networks import complete_network
 from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
 from caffezoo.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from caffezoo.report.rows import Detail
     from caffezoo.report.zoo_data import ZooData
 
+NetworkArgument = Annotated[
+    str, typer.Argument(metavar="NET", help="A network of the zoo.", autocompletion=complete_network)
+]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE.png|FILE.svg", help="The picture.")]
 
 plot = typer.Typer(
@@ -36,13 +41,20 @@ plot = typer.Typer(
 def cost(
     output: OutputOption,
     against: Annotated[str, typer.Option(metavar="macs|parameters|time", help="The horizontal axis.")] = "macs",
+    engine: Annotated[
+        str | None, typer.Option(help="With --against time: times measured in this engine, not published ones.")
+    ] = None,
     top: Annotated[int, typer.Option(metavar="1|5", help="Top-1 or top-5 error.")] = 1,
     folder: FolderOption = None,
     index: IndexOption = None,
 ) -> None:
     """Error against cost, with the networks that no other beats in both.
 
-    Example: `caffezoo plot cost --against parameters --output cost.svg`
+    Examples:
+
+    `caffezoo plot cost --against parameters --output cost.svg`
+
+    `caffezoo plot cost --against time --engine openvino --output time.svg`
     """
     from caffezoo.report.cost_plot import AXES, cost_figure
 
@@ -50,8 +62,10 @@ def cost(
         raise UnknownNameError("cost", against, AXES, where="--against")
     if top not in (1, 5):
         raise UsageError(f"top-{top} errors are not known", hint="choose --top 1 or --top 5")
+    if engine is not None and against != "time":
+        raise UsageError("--engine is for --against time")
     data = _data(output, folder, index)
-    _save(cost_figure(data, against, top), output)
+    _save(cost_figure(data, against, top, engine), output)
 
 
 @plot.command("crops")
@@ -75,20 +89,66 @@ def crops(
 
 @plot.command("layers")
 def layers(
-    network: Annotated[str, typer.Argument(metavar="NET", help="A network of the zoo.")],
+    network: NetworkArgument,
     output: OutputOption,
     run: Annotated[str | None, typer.Option(help="A run of `caffezoo results list time`; default: the newest.")] = None,
     folder: FolderOption = None,
     index: IndexOption = None,
 ) -> None:
-    """Time of every layer of a network in one timed run of the results."""
-    from caffezoo.report.layer_plot import layer_figure
+    """Time of every layer of a network in one timed run of the results.
 
-    data = _data(output, folder, index)
+    Example: `caffezoo plot layers se-resnet50 --output layers.svg`
+    """
+    from caffezoo.report.layer_plot import layer_figure
+    from caffezoo.report.rows import LayerRow
+
+    data = _data(output, folder, index, LayerRow)
     _save(layer_figure(data, network, run), output)
 
 
-def _data(output: Path, folder: Path | None, index: Path | None) -> ZooData:
+@plot.command("confusion")
+def confusion(
+    network: NetworkArgument,
+    output: OutputOption,
+    run: Annotated[
+        str | None, typer.Option(help="A run of `caffezoo results list accuracy`; default: the newest.")
+    ] = None,
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Which class a network took for which in one recorded evaluation: the classes confused most.
+
+    Example: `caffezoo plot confusion efficientnet-lite0 --output confusion.svg`
+    """
+    from caffezoo.report.confusion_plot import confusion_figure
+    from caffezoo.report.rows import ConfusionRow
+
+    data = _data(output, folder, index, ConfusionRow)
+    _save(confusion_figure(data, network, run), output)
+
+
+@plot.command("loss")
+def loss(
+    network: NetworkArgument,
+    output: OutputOption,
+    run: Annotated[
+        str | None, typer.Option(help="A run of `caffezoo results list training`; default: the newest.")
+    ] = None,
+    folder: FolderOption = None,
+    index: IndexOption = None,
+) -> None:
+    """Losses, test outputs and learning rates of one training.
+
+    Example: `caffezoo results add train.log --net resnet18-priv && caffezoo plot loss resnet18-priv --output loss.svg`
+    """
+    from caffezoo.report.loss_plot import loss_figure
+    from caffezoo.report.rows import CurveRow
+
+    data = _data(output, folder, index, CurveRow)
+    _save(loss_figure(data, network, run), output)
+
+
+def _data(output: Path, folder: Path | None, index: Path | None, *details: type[Detail]) -> ZooData:
     from caffezoo.cli.tables import counting
     from caffezoo.report.figure import check_ending
     from caffezoo.report.zoo_data import ZooData
@@ -96,7 +156,7 @@ def _data(output: Path, folder: Path | None, index: Path | None) -> ZooData:
 
     check_ending(output)
     store = open_store(folder)
-    warn_of_faults(store)
+    warn_of_faults(store, *details)
     return ZooData(load_index(index), store, counting)
 
 

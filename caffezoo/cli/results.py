@@ -12,8 +12,10 @@ import typer
 from caffezoo.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from caffezoo.report.comparison import Difference
-    from caffezoo.report.rows import Measured
+    from caffezoo.report.rows import Detail, Measured
     from caffezoo.report.store import Store
 
 FolderOption = Annotated[
@@ -35,10 +37,14 @@ results = typer.Typer(
     """,
 )
 
+RESULTS_HELP = "Folder of the results, for --record. Default: results/ of the checkout."
 _SHOWN = {
     "accuracy": "run date network crops crop_size images top1_error top5_error engine precision data".split(),
     "time": "run date network crop_size batch_size forward_ms backward_ms engine precision threads device".split(),
+    "training": "run date network iterations final_loss learning_rate engine precision device".split(),
+    "confusion": "run label guess images".split(),
     "layers": "run position layer layer_type forward_ms backward_ms".split(),
+    "curve": "run iteration phase kind output value".split(),
 }
 
 
@@ -52,32 +58,54 @@ def open_store(folder: Path | None) -> Store:
     return Store(folder if folder is not None else data_root() / "results")
 
 
-def warn_of_faults(store: Store) -> None:
-    """Say on stderr which rows are left out."""
-    for contents in (store.accuracy(), store.time(), store.layers()):
-        for fault in contents.faults:
+def writable_store(folder: Path | None) -> Store:
+    """Return the store in a folder, or the checkout's.
+
+    Raises
+    ------
+    UsageError
+        No folder is named and the package is installed: its own results are not the user's to change.
+    """
+    store = open_store(folder)
+    if folder is None and not (store.folder.parent / "setup.cfg").is_file():
+        raise UsageError("caffezoo is installed, not a checkout", hint="name a folder: --results DIR")
+    return store
+
+
+def warn_of_faults(store: Store, *details: type[Detail]) -> None:
+    """Say on stderr which measurements are left out, and which of their details of the given kinds."""
+    from caffezoo.report.rows import MEASURED
+
+    for kind in (*MEASURED, *details):
+        for fault in store.read(kind).faults:
             print(f"caffezoo: warning: row left out: {fault}", file=sys.stderr)
 
 
 @results.command("list")
 def list_results(
-    table: Annotated[str, typer.Argument(metavar="accuracy|time|layers", help="Which rows.")] = "accuracy",
+    table: Annotated[
+        str, typer.Argument(metavar="accuracy|time|training|confusion|layers|curve", help="Which rows.")
+    ] = "accuracy",
     network: Annotated[str | None, typer.Option("--net", help="Only this network.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with every column.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column.")] = False,
     folder: FolderOption = None,
 ) -> None:
-    """List measurements; errors in percent, times in ms."""
+    """List measurements, or the details of their runs; errors in percent, times in ms."""
+    from caffezoo.report.rows import Detail
+    from caffezoo.report.store import TABLES
+
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     store = open_store(folder)
     frame = store.frame(table)
-    warn_of_faults(store)
+    kind = TABLES[table]
+    warn_of_faults(store, *([kind] if issubclass(kind, Detail) else []))
     if network is not None:
         from caffezoo.zoo.index import fold
 
-        if table == "layers":
-            runs = {row.run for row in store.time().rows if fold(row.network) == fold(network)}
+        if issubclass(kind, Detail):
+            runs = {row.run for row in store.read(kind.of).rows if fold(row.network) == fold(network)}
             frame = frame[frame["run"].isin(runs)]
         else:
             frame = frame[frame["network"].map(fold) == fold(network)]
@@ -93,42 +121,69 @@ def list_results(
 
 @results.command("add")
 def add(
-    records: Annotated[Path, typer.Argument(metavar="FILE|-", help="JSON lines, or - for standard input.")],
+    records: Annotated[Path, typer.Argument(metavar="FILE|-", help="JSON lines or a log, or - for standard input.")],
+    network: Annotated[
+        str | None, typer.Option("--net", metavar="NET", help="Of which network a log of `caffe train` is.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="What to remember of a log's training.")] = None,
     folder: FolderOption = None,
     index: IndexOption = None,
 ) -> None:
-    """Add what `caffezoo evaluate --json` prints; nothing is added if any record is bad.
+    """Add what `caffezoo evaluate --json` or `caffezoo time --json` printed, or what `caffe train` logged.
 
-    Example: `caffezoo evaluate --net dpn-92 --json | caffezoo results add -`
+    Nothing is added if any record is bad.
+
+    Examples:
+
+    `caffezoo evaluate --net dpn-92 --json | caffezoo results add -`
+
+    `caffezoo results add train.log --net resnet18-priv`
     """
-    from caffezoo.report.records import MAX_RECORD_BYTES, parse_records
+    from caffezoo.report.records import parse_records, record_rows
     from caffezoo.report.rows import Measured
+    from caffezoo.training.caffe_log import is_training_log, training_record
     from caffezoo.zoo.index import load_index
 
     name = "standard input" if str(records) == "-" else str(records)
-    try:
-        if str(records) == "-":
-            content = sys.stdin.buffer.read(MAX_RECORD_BYTES + 1)
-        else:
-            with records.open("rb") as stream:
-                content = stream.read(MAX_RECORD_BYTES + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise ResultsError(f"cannot be read: {error.strerror}", where=name) from None
-    except UnicodeDecodeError:
-        raise ResultsError("is not UTF-8 text", where=name) from None
+    text, written = _read(records, name)
     zoo = load_index(index)
-    rows = parse_records(text, name)
+    if is_training_log(text):
+        if network is None:
+            raise UsageError("is a log of caffe train", where=name, hint="say of which network: --net NET")
+        rows = record_rows(training_record(text, zoo.resolve(network), written, note), name)
+    elif network is not None or note is not None:
+        raise UsageError("--net and --note are for a log of caffe train", hint=f"{name} is none")
+    else:
+        rows = parse_records(text, name)
     for row in rows:
         if isinstance(row, Measured):
             zoo.resolve(row.network)
-    store = open_store(folder)
-    if folder is None and not (store.folder.parent / "setup.cfg").is_file():
-        raise UsageError("caffezoo is installed, not a checkout", hint="name a folder: --results DIR")
+    store = writable_store(folder)
     store.append(rows)
     for row in rows:
         if isinstance(row, Measured):
             print(f"{store.path(type(row))}: added run {row.run} of {row.network}")
+
+
+def _read(file: Path, name: str) -> tuple[str, datetime]:
+    """Text of a file or of standard input, and when it was written."""
+    from datetime import UTC, datetime
+
+    from caffezoo.report.records import MAX_RECORD_BYTES
+
+    written = datetime.now(UTC)
+    try:
+        if str(file) == "-":
+            content = sys.stdin.buffer.read(MAX_RECORD_BYTES + 1)
+        else:
+            with file.open("rb") as stream:
+                content = stream.read(MAX_RECORD_BYTES + 1)
+            written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        return content.decode("utf-8"), written
+    except OSError as error:
+        raise ResultsError(f"cannot be read: {error.strerror}", where=name) from None
+    except UnicodeDecodeError:
+        raise ResultsError("is not UTF-8 text", where=name) from None
 
 
 @results.command("diff")
@@ -182,7 +237,7 @@ def diff(
 def check(folder: FolderOption = None, index: IndexOption = None) -> None:
     """Read every row; name the bad ones by file and line, and exit 1 if there are any.
 
-    Rows whose prototxt has changed since are named too, but are no fault.
+    Rows whose prototxt has changed since, or whose network is in no index, are named too, but are no fault.
     """
     from caffezoo.report.check import check_store
     from caffezoo.zoo.index import load_index

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.cli.timing_output import print_csv, print_summary, print_table
 from caffezoo.errors import UsageError, ZooError
 
@@ -71,9 +72,7 @@ def time(
     record: Annotated[
         bool, typer.Option("--record", help="Append to time.csv; what it holds already is not measured again.")
     ] = False,
-    results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the results, for --record. Default: results/.")
-    ] = None,
+    results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
     index: recipes.IndexOption = None,
 ) -> None:
@@ -211,9 +210,7 @@ class _Output:
         self._store: Store | None = None
         self._rows: tuple[TimeRow, ...] = ()
         if record:
-            from caffezoo.cli.results import open_store
-
-            self._store = open_store(results)
+            self._store = writable_store(results)
             self._rows = self._store.time().rows
 
     def holds(self, job: Job, settings: Settings) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from caffezoo.errors import NetworkError, UsageError
 from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
-from caffezoo.evaluation.synsets import synsets
+from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine
@@ -71,11 +71,7 @@ class Recipe:
 
     def class_name(self, index: int, classes: int) -> str:
         """Return what output ``index`` of ``classes`` means; ``class 7`` where nobody says."""
-        if self.class_names is not None and len(self.class_names) == classes:
-            return self.class_names[index]
-        if self.label_order != "other" and classes == 1000:
-            return synsets(self.label_order)[index].names
-        return f"class {index}"
+        return class_name(index, classes, self.label_order, self.class_names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.label_order import VALIDATION_LIST, recognise_order
 from caffezoo.evaluation.labels import LabelledImage, images_sha256, locate_images, read_label_list
-from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, wnid_labels
 from caffezoo.zoo.resources import data_path
+from caffezoo.zoo.synsets import LABEL_ORDERS, label_permutation, wnid_labels
 
 SAMPLE = "sample"
 VALIDATION_FOLDER = "~/Database/ILSVRC2012"

@@ -49,6 +49,8 @@ class EvaluationResult:
         Stopped by the user: the rates are those of the images until then.
     total : int
         Images that were to be evaluated.
+    confusion : tuple of (label, guess, images)
+        How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
     """
 
     top1: ErrorRate
@@ -72,6 +74,7 @@ class EvaluationResult:
     label_list_sha256: str
     images_sha256: str
     versions: dict[str, str]
+    confusion: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def images(self) -> int:
@@ -112,6 +115,7 @@ class EvaluationResult:
                 "images": self.images_sha256,
             },
             "versions": self.versions,
+            "confusion": [list(taken) for taken in self.confusion],
         }
 
 
@@ -215,6 +219,7 @@ def evaluate(
         label_list_sha256=dataset.label_list_sha256,
         images_sha256=dataset.images_sha256,
         versions=_versions(engine.name, engine.version),
+        confusion=counter.confusion,
     )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from caffezoo.evaluation.labels import LabelledImage, read_label_list
-from caffezoo.evaluation.synsets import LABEL_ORDERS, label_permutation, wnid_labels
 from caffezoo.zoo.resources import data_path
+from caffezoo.zoo.synsets import LABEL_ORDERS, label_permutation, wnid_labels
 
 VALIDATION_LIST = "cls/ILSVRC2012_val.txt"
 _WNID = re.compile(r"n\d{8}(?!\d)")

@@ -7,6 +7,7 @@ better, so ties count against the network and one that answers the same for all 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,13 +93,31 @@ def true_rank(scores: NDArray[Any], label: int, *, where: str | None = None) -> 
     return int(np.count_nonzero(scores >= scores[label])) - 1
 
 
+def guess_of(scores: NDArray[Any], label: int, rank: int) -> int:
+    """Return the class that an image was taken for: the true one only if no other scores as high.
+
+    Parameters
+    ----------
+    scores : float array (classes,)
+    label : int
+    rank : int
+        Of the true class, by :func:`true_rank`.
+    """
+    if rank == 0:
+        return label
+    others = scores.astype(np.float64)  # a copy
+    others[label] = -np.inf
+    return int(np.argmax(others))
+
+
 class ErrorCounter:
-    """Counts top-1 and top-5 errors as scores arrive."""
+    """Counts top-1 and top-5 errors, and which class was taken for which, as scores arrive."""
 
     def __init__(self) -> None:
         self.images = 0
         self.classes = 0
         self._errors = {1: 0, 5: 0}
+        self._taken: Counter[tuple[int, int]] = Counter()
 
     def add(self, scores: NDArray[Any], label: int, *, where: str | None = None) -> int:
         """Count one image and return the rank of its true class (0: right)."""
@@ -107,7 +126,13 @@ class ErrorCounter:
         self.classes = scores.size
         for k in self._errors:
             self._errors[k] += rank >= k
+        self._taken[label, guess_of(scores, label, rank)] += 1
         return rank
+
+    @property
+    def confusion(self) -> tuple[tuple[int, int, int], ...]:
+        """(true class, class that it was taken for, images), by class; the images that are right among them."""
+        return tuple((label, guess, count) for (label, guess), count in sorted(self._taken.items()))
 
     @property
     def top1(self) -> ErrorRate:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from caffezoo.errors import ResultsError, UnknownNameError
-from caffezoo.report.rows import AccuracyRow, LayerRow, TimeRow
+from caffezoo.errors import ResultsError
+from caffezoo.report.rows import DETAILS, MEASURED, AccuracyRow, ConfusionRow, Measured
 from caffezoo.report.store import AnyRow, Store
 from caffezoo.zoo.index import Index
 from caffezoo.zoo.resources import data_root
@@ -24,29 +25,36 @@ class Findings:
 
 
 def check_store(store: Store, index: Index) -> Findings:
-    """Read all files; find broken lines, rows of unknown networks, twice-held runs and layers of no run.
+    """Read all files; find broken lines, twice-held runs and details of no run.
 
-    A prototxt that has changed since it was measured is a note, not a fault.
+    What was taken for what must add up to the errors of its run. A network that the index has not, and a prototxt that
+    has changed since it was measured, are notes, not faults.
     """
     faults: list[str] = []
     notes: list[str] = []
     good = 0
-    runs: set[str] = set()
-    kinds: tuple[type[AccuracyRow] | type[TimeRow], ...] = (AccuracyRow, TimeRow)
-    for kind in kinds:
+    runs: dict[str, Measured] = {}
+    for kind in MEASURED:
         for where, row in _good_rows(store, kind, faults):
-            fault = _fault(row, index, runs, where)
-            runs.add(row.run)
-            if fault:
-                faults.append(fault)
-            else:
-                good += 1
-                notes += _notes(row, index, where)
-    for where, layer in _good_rows(store, LayerRow, faults):
-        if layer.run in runs:
+            if row.run in runs:
+                faults.append(f"{where}: holds run {row.run} a second time")
+                continue
+            runs[row.run] = row
             good += 1
-        else:
-            faults.append(f"{where}: run {layer.run} of this layer is not in time.csv")
+            notes += _notes(row, index, where)
+    confused: dict[str, list[ConfusionRow]] = {}
+    for part in DETAILS:
+        for where, detail in _good_rows(store, part, faults):
+            if isinstance(runs.get(detail.run), part.of):
+                good += 1
+            else:
+                faults.append(f"{where}: run {detail.run} of this row is not in {part.of.file}")
+            if isinstance(detail, ConfusionRow):
+                confused.setdefault(detail.run, []).append(detail)
+    for run, parts in confused.items():
+        whole = runs.get(run)
+        if isinstance(whole, AccuracyRow) and (fault := _sum_fault(whole, parts)):
+            faults.append(f"{store.path(ConfusionRow)}: {fault}")
     return Findings(tuple(faults), tuple(notes), good)
 
 
@@ -61,21 +69,27 @@ def _good_rows(store: Store, kind: type[AnyRow], faults: list[str]) -> list[tupl
     return [(f"{store.path(kind)}:{line}", row) for line, row in zip(contents.lines, contents.rows, strict=True)]
 
 
-def _fault(row: AccuracyRow | TimeRow, index: Index, runs: set[str], where: str) -> str | None:
-    if row.run in runs:
-        return f"{where}: holds run {row.run} a second time"
-    try:
-        index.resolve(row.network)
-    except UnknownNameError as error:
-        return f"{where}: network: {error}"
-    return None
-
-
-def _notes(row: AccuracyRow | TimeRow, index: Index, where: str) -> list[str]:
+def _notes(row: Measured, index: Index, where: str) -> list[str]:
+    if row.network not in index:
+        return [f"{where}: network '{row.network}' is not in the index, so no table shows it"]
+    measured_with = getattr(row, "prototxt_sha256", None)
     prototxt = data_root() / str(index.record(row.network)["prototxt"])
-    if _sha256(prototxt) == row.prototxt_sha256:
+    if measured_with in (None, _sha256(prototxt)):
         return []
     return [f"{where}: the prototxt of {row.network} has changed since"]
+
+
+def _sum_fault(whole: AccuracyRow, parts: Iterable[ConfusionRow]) -> str | None:
+    """What is wrong with the counts of a run, held against its error rate."""
+    images, right = 0, 0
+    for part in parts:
+        images += part.images
+        right += part.images if part.label == part.guess else 0
+    if images != whole.images:
+        return f"run {whole.run}: {images} images in all, but the run has {whole.images}"
+    if abs(100 * (images - right) / images - whole.top1_error) > 1e-9:
+        return f"run {whole.run}: {images - right} images taken for another class are not {whole.top1_error} %"
+    return None
 
 
 @cache

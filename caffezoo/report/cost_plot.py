@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import DataError
 from caffezoo.report.comparison import is_validation_error, measured_setting
 from caffezoo.report.figure import COLOURS, GREY, MARKERS, new_figure
-from caffezoo.report.published import Record, error_percent, headline, times_at
+from caffezoo.report.published import Record, error_percent, headline
+from caffezoo.report.time_series import time_series
 from caffezoo.report.zoo_data import ZooData
 
 if TYPE_CHECKING:
@@ -49,22 +50,24 @@ class Point:
     stated: bool = True
 
 
-def cost_points(data: ZooData, against: str, top: int) -> list[Point]:
+def cost_points(data: ZooData, against: str, top: int, engine: str | None = None) -> list[Point]:
     """Return the networks whose single-crop error at the small size and whose cost are known.
 
-    A measured error (all validation images) takes the place of a published one. Times are those of one device: the
-    published device with the most networks, because times of different devices do not compare.
+    A measured error (all validation images) takes the place of a published one. Times are those of one device, the one
+    with the most networks, because times of different devices do not compare.
 
     Parameters
     ----------
     against : {'macs', 'parameters', 'time'}
     top : {1, 5}
+    engine : str, optional
+        With ``time``: times measured in this engine; published ones without.
     """
-    device = published_device(data) if against == "time" else ""
+    times = _times(data, engine)[1] if against == "time" else {}
     points: list[Point] = []
     for name, record in data.imagenet.items():
         error, measured, stated = _error(data, name, record, top)
-        cost = _forward_ms(record, device) if against == "time" else _computed(data, name, against)
+        cost = times.get(name) if against == "time" else _computed(data, name, against)
         if error is not None and cost is not None:
             points.append(Point(name, str(record["family"]), cost, error, measured, stated))
     return points
@@ -79,7 +82,7 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def cost_figure(data: ZooData, against: str = "macs", top: int = 1) -> Figure:
+def cost_figure(data: ZooData, against: str = "macs", top: int = 1, engine: str | None = None) -> Figure:
     """Draw every network as a point, families told apart, and the Pareto front as a line with names.
 
     Raises
@@ -89,9 +92,12 @@ def cost_figure(data: ZooData, against: str = "macs", top: int = 1) -> Figure:
     UsageError
         matplotlib is not installed.
     """
-    points = cost_points(data, against, top)
+    points = cost_points(data, against, top, engine)
     if not points:
-        raise DataError(f"no network has both a top-{top} error and its {against}", hint="choose other axes")
+        raise DataError(
+            f"no network has both a top-{top} error and its {against}{f' in {engine}' if engine else ''}",
+            hint="`caffezoo time --net all --record` measures it" if engine else "choose other axes",
+        )
     figure = new_figure(8.4, 5.6)
     axes: Axes = figure.add_subplot()
     _scale(axes, points)
@@ -108,7 +114,7 @@ def cost_figure(data: ZooData, against: str = "macs", top: int = 1) -> Figure:
         label="Pareto front",
     )
     axes.set_ylabel(f"top-{top} error, %, one crop at the small size")
-    axes.set_xlabel(AXES[against] + (f" (published: {published_device(data)})" if against == "time" else ""))
+    axes.set_xlabel(AXES[against] + (f" ({_times(data, engine)[0]})" if against == "time" else ""))
     axes.set_title(_said(points), fontsize=9, loc="left")
     axes.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
     _label(figure, axes, front, points)
@@ -138,15 +144,13 @@ def _scale(axes: Axes, points: Sequence[Point]) -> None:
         axis.set_minor_locator(LogLocator(subs=()))
 
 
-def published_device(data: ZooData) -> str:
-    """Return the device of most published times of one image; empty if there are none."""
-    devices = Counter(
-        row["device"]
-        for record in data.imagenet.values()
-        for row in times_at(record, "small", "")
-        if "forward_ms" in row
-    )
-    return devices.most_common(1)[0][0] if devices else ""
+def _times(data: ZooData, engine: str | None) -> tuple[str, Mapping[str, float]]:
+    """How and on what forward times were taken, and the times by network: of the series with most networks."""
+    of_engine = [s for s in time_series(data) if s.engine == engine]
+    if not of_engine:
+        return "", {}
+    best = max(of_engine, key=lambda series: len(series.forward_ms))
+    return f"{'measured' if best.measured else 'published'}: {best.title}", best.forward_ms
 
 
 def _error(data: ZooData, name: str, record: Record, top: int) -> tuple[float | None, bool, bool]:
@@ -155,10 +159,6 @@ def _error(data: ZooData, name: str, record: Record, top: int) -> tuple[float | 
             return (row.top1_error if top == 1 else row.top5_error), True, True
     published = headline(record)
     return error_percent(published, top), False, published.get("crops") == 1
-
-
-def _forward_ms(record: Record, device: str) -> float | None:
-    return next((row["forward_ms"] for row in times_at(record, "small", device) if "forward_ms" in row), None)
 
 
 def _computed(data: ZooData, name: str, against: str) -> float:

@@ -1,4 +1,4 @@
-"""Tables of what networks cost, take and where they are: cost and download, preprocessing, time."""
+"""Tables of what networks cost, take and where they are: cost and download, preprocessing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from caffezoo.report.accuracy_tables import forward_backward
-from caffezoo.report.published import Record, time_rows, times_at
+from caffezoo.report.published import Record, times_at
 from caffezoo.report.table import Cell, Column, Span, Table, cell, sentence
 from caffezoo.report.zoo_data import ZooData
 
@@ -106,49 +106,6 @@ def preprocessing_table(data: ZooData) -> Table:
     )
 
 
-def time_table(data: ZooData) -> Table:
-    """Measured times of ``time.csv``, the newest of each setting, beside the published ones."""
-    newest = {
-        (r.network, r.crop_size, r.batch_size, r.engine, r.precision, r.device, r.cpu, r.threads): r for r in data.time
-    }
-    rows = []
-    sources: list[str | None] = []
-    for row in sorted(newest.values(), key=lambda r: (list(data.records).index(r.network), r.crop_size, r.batch_size)):
-        published = [
-            t
-            for t in time_rows(data.records[row.network])
-            if (t.get("batch", 1), t.get("crop_size")) == (row.batch_size, row.crop_size)
-        ]
-        sources += [t["source"] for t in published]
-        rows.append(
-            (
-                cell(row.network),
-                cell(row.crop_size),
-                cell(row.batch_size),
-                _own(row.forward_ms, row.forward_spread_ms),
-                _own(row.backward_ms, row.backward_spread_ms),
-                cell(f"{row.engine}, {row.precision}"),
-                cell(f"{row.device}, {row.cpu}" if row.cpu not in row.device else row.device),
-                cell(row.threads),
-                *_published_times(published),
-            )
-        )
-    titles = "network|crop px|batch|forward ms|backward ms|engine|device|threads|published F/B|published on"
-    words = ("network", "engine", "device", "published on")
-    caption = (
-        "Time of a batch in ms: medians with spread, measured with this package, beside published forward/backward."
-        if rows
-        else "No times measured with this package yet."
-    )
-    return Table(
-        "time",
-        caption,
-        tuple(Column(t, number=t not in words) for t in titles.split("|")),
-        tuple(rows),
-        tuple(data.source_note(sources)),
-    )
-
-
 def _on_gpu(record: Record, preset: str) -> Cell:
     rows = [row for row in times_at(record, preset, "") if not row["device"].startswith("CPU")]
     return forward_backward(rows[0]) if rows else ()
@@ -201,13 +158,3 @@ def _address(entry: Record) -> str | None:
 def _labels(record: Record) -> str:
     labels = record["labels"]
     return str(labels["order"]) if labels["order"] != "other" else f"{labels['classes']} of its own"
-
-
-def _own(median_ms: float | None, spread_ms: float | None) -> Cell:
-    if median_ms is None:
-        return ()
-    return (Span(f"{median_ms:.2f}" + (f" ± {spread_ms:.2f}" if spread_ms is not None else ""), measured=True),)
-
-
-def _published_times(rows: list[Record]) -> tuple[Cell, Cell]:
-    return forward_backward(rows[0] if rows else None), cell(rows[0]["device"] if rows else None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from caffezoo.errors import DataError
 from caffezoo.report.figure import COLOURS, GREY, new_figure
 from caffezoo.report.rows import LayerRow, TimeRow
+from caffezoo.report.runs import find_run, runs_with_details
 from caffezoo.report.zoo_data import ZooData
 
 if TYPE_CHECKING:
@@ -22,26 +22,11 @@ def layers_of(data: ZooData, name: str, run: str | None = None) -> tuple[TimeRow
 
     Raises
     ------
-    UnknownNameError
-        No such network.
-    DataError
-        No such run with layer times.
+    UnknownNameError, DataError
+        See :func:`caffezoo.report.runs.find_run`.
     """
-    network = data.index.resolve(name)
-    by_run: defaultdict[str, list[LayerRow]] = defaultdict(list)
-    for layer in data.layers:
-        by_run[layer.run].append(layer)
-    found = [row for row in data.time if row.network == network and row.run in by_run]
-    if run is not None:
-        found = [row for row in found if row.run.startswith(run)]
-    if not found:
-        which = f"run '{run}'" if run else "run"
-        raise DataError(
-            f"no {which} with times of layers in the store",
-            where=f"network '{network}'",
-            hint="`caffezoo results list time`",
-        )
-    return found[-1], sorted(by_run[found[-1].run], key=lambda layer: layer.position)
+    whole, layers = find_run(runs_with_details(data.time, data.layers), data.index, name, run, "times of layers")
+    return whole, sorted(layers, key=lambda layer: layer.position)
 
 
 def layer_figure(data: ZooData, name: str, run: str | None = None) -> Figure:

@@ -23,7 +23,8 @@ from caffezoo.report.page_charts import cost_axes, cost_chart, crop_chart, famil
 from caffezoo.report.page_libraries import library_files, require_libraries
 from caffezoo.report.page_network import NetworkPages
 from caffezoo.report.page_snippet import preprocessing_code
-from caffezoo.report.page_summary import WEIGHTS_STATES, Summary, TimeSeries, summaries, time_series
+from caffezoo.report.page_summary import WEIGHTS_STATES, Summary, shown_series, summaries
+from caffezoo.report.time_series import TimeSeries
 from caffezoo.report.zoo_data import ZooData
 from caffezoo.zoo.resources import data_root
 
@@ -80,7 +81,7 @@ class Pages:
     @cached_property
     def series(self) -> list[TimeSeries]:
         """Times of several networks that compare."""
-        return time_series(self.data)
+        return shown_series(self.data)
 
     @cached_property
     def summaries(self) -> list[Summary]:

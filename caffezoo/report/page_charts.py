@@ -12,8 +12,9 @@ from typing import Any
 
 from caffezoo.report.crop_plot import Curve
 from caffezoo.report.figure import COLOURS, GREY, MARKERS
-from caffezoo.report.page_summary import Summary, TimeSeries
+from caffezoo.report.page_summary import Summary
 from caffezoo.report.rows import LayerRow
+from caffezoo.report.time_series import TimeSeries
 
 # Bokeh's names of the markers in figure.py, and characters that look like them, in the same order.
 _BOKEH_MARKERS = dict(

@@ -7,7 +7,6 @@ from functools import cached_property
 
 from caffezoo.errors import DataError
 from caffezoo.report.accuracy_tables import measured_table
-from caffezoo.report.cost_tables import time_table
 from caffezoo.report.crop_plot import crop_curves
 from caffezoo.report.layer_plot import layers_of
 from caffezoo.report.page_charts import Json, curve_data, layer_data
@@ -15,6 +14,7 @@ from caffezoo.report.page_summary import WEIGHTS_STATES
 from caffezoo.report.published import Record, accuracy_rows, error_percent, time_rows
 from caffezoo.report.rows import LayerRow, TimeRow
 from caffezoo.report.table import NOTHING, Cell, Column, Span, Table, cell, to_html
+from caffezoo.report.time_tables import timed_runs_table
 from caffezoo.report.zoo_data import ZooData
 
 _SCHEMES = {
@@ -58,7 +58,7 @@ class NetworkPages:
 
     @cached_property
     def _measured(self) -> tuple[Table, Table]:
-        return measured_table(self.data), time_table(self.data)
+        return measured_table(self.data), timed_runs_table(self.data)
 
     def sources(self, name: str) -> str:
         """HTML table of the places that weights are, were, or never were, in the order of the index."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from caffezoo.report.cost_plot import cost_points
-from caffezoo.report.published import Record, sizes, times_at
+from caffezoo.report.published import Record
+from caffezoo.report.time_series import TimeSeries, time_series
 from caffezoo.report.zoo_data import ZooData
 
 WEIGHTS_STATES = {
@@ -20,28 +21,6 @@ WEIGHTS_STATES = {
 
 MAX_SERIES = 3
 """So many published, and so many measured series of times are shown; those with most networks."""
-
-
-@dataclass(frozen=True)
-class TimeSeries:
-    """Forward times of one image at the small crop size, on one device in one way: these compare.
-
-    Attributes
-    ----------
-    key : str
-        Its name in the page's data.
-    title : str
-        Device, or engine, precision, device and threads.
-    measured : bool
-        With this package; else published.
-    forward_ms : mapping of str to float
-        By network.
-    """
-
-    key: str
-    title: str
-    measured: bool
-    forward_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -128,25 +107,10 @@ def summaries(data: ZooData, series: Iterable[TimeSeries]) -> list[Summary]:
     return found
 
 
-def time_series(data: ZooData) -> list[TimeSeries]:
-    """Return the published and the measured series with most networks; measured ones first, newest figures."""
-    published: dict[str, dict[str, float]] = {}
-    for name, record in data.records.items():
-        for row in times_at(record, "small", ""):
-            if "forward_ms" in row:
-                published.setdefault(row["device"], {}).setdefault(name, row["forward_ms"])
-    measured: dict[str, dict[str, float]] = {}
-    for own in data.time:
-        small = sizes(data.records[own.network], "small") if own.network in data.records else None
-        if small and own.forward_ms is not None and (own.batch_size, own.crop_size) == (1, small["crop_size"]):
-            place = own.cpu if own.device.startswith("CPU") else own.device
-            title = f"{own.engine} {own.precision}, {place}, {own.threads} threads"
-            measured.setdefault(title, {})[own.network] = own.forward_ms
-    return [
-        TimeSeries(f"{'measured' if ours else 'published'}{number}", title, ours, times)
-        for ours, found in ((True, measured), (False, published))
-        for number, (title, times) in enumerate(sorted(found.items(), key=lambda item: -len(item[1]))[:MAX_SERIES])
-    ]
+def shown_series(data: ZooData) -> list[TimeSeries]:
+    """Return the measured and the published series that the page shows."""
+    series = time_series(data)
+    return [one for ours in (True, False) for one in [s for s in series if s.measured is ours][:MAX_SERIES]]
 
 
 def weights_state(weights: Iterable[Record]) -> str:

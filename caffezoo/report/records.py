@@ -1,8 +1,10 @@
 """JSON records of measurements, turned into rows of the store.
 
-``caffezoo evaluate --json`` prints the first kind. A record of times is an object with the columns of ``time.csv`` by
-name, but ``sha256`` ({"prototxt", "weights"}) and ``versions`` as objects, and optionally ``layers``: a list of objects
-with ``layer``, ``layer_type``, ``forward_ms`` and ``backward_ms``.
+``caffezoo evaluate --json`` prints the first kind; its ``confusion`` is a list of [label, guess, images]. A record of
+times is an object with the columns of ``time.csv`` by name, but ``sha256`` ({"prototxt", "weights"}) and ``versions``
+as objects, and optionally ``layers``: a list of objects with ``layer``, ``layer_type``, ``forward_ms`` and
+``backward_ms``. A record of a training likewise has the columns of ``training.csv``, and ``curve``: a list of objects
+with the columns of ``training_curve.csv``.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from caffezoo.errors import ResultsError
 from caffezoo.report.provenance import without_home
-from caffezoo.report.rows import AccuracyRow, LayerRow, Row, TimeRow
+from caffezoo.report.row import Row
+from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, Detail, LayerRow, Measured, TimeRow, TrainingRow
 
 Record = Mapping[str, Any]
 
@@ -23,9 +26,9 @@ _SAME = (
     "network date images classes engine device cpu precision threads batch_size images_per_second seconds command"
 ).split()
 _PROTOCOL = "crops base_size crop_size resize mean std channel_order decoder resizer".split()
-_TIME = tuple(
-    name for name in TimeRow.model_fields if name not in ("run", "prototxt_sha256", "weights_sha256", "versions")
-)
+_HASHES = ("prototxt", "weights", "log")
+
+AnyMeasured = TypeVar("AnyMeasured", bound=Measured)
 
 
 def parse_records(text: str, where: str) -> list[Row]:
@@ -56,11 +59,13 @@ def record_rows(record: Record, where: str) -> list[Row]:
         It is no record of an evaluation or of times, or lacks something.
     """
     if "top1_error" in record:
-        return [_accuracy_row(record, where)]
+        return _with_details(_accuracy_row(record, where), record, "confusion", ConfusionRow, where)
     if "forward_ms" in record or "backward_ms" in record:
-        return _time_rows(record, where)
+        return _with_details(_row(record, TimeRow, where), record, "layers", LayerRow, where)
+    if "curve" in record:
+        return _with_details(_row(record, TrainingRow, where), record, "curve", CurveRow, where)
     raise ResultsError(
-        "is no record of an evaluation (top1_error) or of times (forward_ms)",
+        "is no record of an evaluation (top1_error), of times (forward_ms) or of a training (curve)",
         where=where,
         hint="`caffezoo evaluate ... --json` prints one",
     )
@@ -96,19 +101,32 @@ def _accuracy_row(record: Record, where: str) -> AccuracyRow:
     return AccuracyRow.make(_given(values), where)
 
 
-def _time_rows(record: Record, where: str) -> list[Row]:
+def _row(record: Record, kind: type[AnyMeasured], where: str) -> AnyMeasured:
+    """A row whose columns are the record's keys, but for hashes and versions."""
+    hashes = [f"{name}_sha256" for name in _HASHES]
+    values = {name: record.get(name) for name in kind.model_fields if name not in ("run", "versions", *hashes)}
     sha256 = _part(record, "sha256", dict, where)
-    values = {name: record.get(name) for name in _TIME}
-    values |= {f"{name}_sha256": sha256.get(name) for name in ("prototxt", "weights")}
-    whole = TimeRow.make(_given({**values, "versions": _pairs(record, where)}), where)
+    values |= {key: sha256.get(name) for name, key in zip(_HASHES, hashes, strict=True) if key in kind.model_fields}
+    return kind.make(_given({**values, "versions": _pairs(record, where)}), where)
+
+
+def _with_details(whole: Measured, record: Record, part: str, kind: type[Detail], where: str) -> list[Row]:
+    """A run's row, and behind it those of its details."""
     rows: list[Row] = [whole]
-    layers = _part(record, "layers", list, where) if record.get("layers") is not None else []
-    for position, layer in enumerate(layers):
-        place = f"{where}: layers[{position}]"
-        if not isinstance(layer, dict):
-            raise ResultsError("must be an object", where=place)
-        rows.append(LayerRow.make({"run": whole.run, "position": position, **_given(layer)}, place))
+    for position, detail in enumerate(_part(record, part, list, where) if record.get(part) is not None else []):
+        place = f"{where}: {part}[{position}]"
+        rows.append(kind.make({"run": whole.run, **_given(_detail(detail, kind, position, place))}, place))
     return rows
+
+
+def _detail(detail: Any, kind: type[Detail], position: int, where: str) -> Record:
+    if kind is ConfusionRow:
+        if not (isinstance(detail, list) and len(detail) == 3):
+            raise ResultsError("must be label, guess and images", where=where)
+        return dict(zip(("label", "guess", "images"), detail, strict=True))
+    if not isinstance(detail, dict):
+        raise ResultsError("must be an object", where=where)
+    return {"position": position, **detail} if kind is LayerRow else detail
 
 
 def _object(line: str, where: str) -> Record:
@@ -129,9 +147,9 @@ def _part(record: Record, name: str, kind: type, where: str) -> Any:
     return value
 
 
-def _pairs(record: Record, where: str) -> str:
+def _pairs(record: Record, where: str) -> str | None:
     versions = _part(record, "versions", dict, where)
-    return " ".join(f"{name}={''.join(str(version).split())}" for name, version in versions.items())
+    return " ".join(f"{name}={''.join(str(version).split())}" for name, version in versions.items()) or None
 
 
 def _given(values: Record) -> dict[str, Any]:

@@ -2,125 +2,29 @@
 
 Errors are in percent, times in milliseconds for a whole batch, sizes in px, memory in bytes; hashes are SHA-256. A
 mean or std is three numbers, blue green red, separated by blanks; versions are ``name=version`` pairs separated by
-blanks.
+blanks. A :class:`Detail` belongs to the run of a :class:`Measured` row, whose ``run`` it carries.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import StringConstraints, model_validator
 
-from caffezoo.errors import ResultsError
-
-SCHEMA = 1
-"""Version of the columns; a change of any of them makes a new one."""
-
-MAX_CELL = 2000
-
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Number = Annotated[int, Field(ge=0)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CELL)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-Pairs = Annotated[str, StringConstraints(pattern=r"^\S+=\S+( \S+=\S+)*$", max_length=MAX_CELL)]
-
-
-def _three_numbers(value: str) -> str:
-    if not re.fullmatch(r"-?[\d.e+-]+( -?[\d.e+-]+){2}", value):
-        raise ValueError("must be three numbers, blue green red")
-    for number in value.split():
-        float(number)
-    return value
-
-
-Triple = Annotated[str, AfterValidator(_three_numbers)]
-
-
-class Row(BaseModel):
-    """One row; frozen, and refuses columns that it does not know.
-
-    ``run`` is the first twelve hex digits of the hash over all other cells: it names the row, and a row that was
-    changed by hand no longer has it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    file: ClassVar[str]
-
-    run: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
-
-    @classmethod
-    def columns(cls) -> list[str]:
-        """Names of the file's columns, in order."""
-        return ["schema", *cls.model_fields]
-
-    @classmethod
-    def make(cls, values: Mapping[str, object], where: str) -> Self:
-        """Check values, bring texts to one line, and give the row its ``run``.
-
-        Raises
-        ------
-        ResultsError
-            The first value that cannot be.
-        """
-        named = "run" in values  # rows of layers carry the name of the run that they belong to
-        one_line = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in values.items()}
-        row = cls._checked({"run": "0" * 12, **one_line}, where)
-        return row if named else row.model_copy(update={"run": row.fingerprint})
-
-    @classmethod
-    def from_cells(cls, cells: Mapping[str, str], where: str) -> Self:
-        """Read a row of the file; an empty cell is a value that is not there.
-
-        Raises
-        ------
-        ResultsError
-            Another schema, or the first value that cannot be.
-        """
-        found = {name: value for name, value in cells.items() if value != ""}
-        schema = found.pop("schema", "")
-        if schema != str(SCHEMA):
-            raise ResultsError(f"schema: {schema[:20]!r} is not {SCHEMA}", where=where, hint="use a newer caffezoo")
-        row = cls._checked(found, where)
-        if row.altered:
-            raise ResultsError(
-                f"run: is {row.run}, but the row's content makes {row.fingerprint}",
-                where=where,
-                hint="the row was changed after it was measured",
-            )
-        return row
-
-    @classmethod
-    def _checked(cls, values: Mapping[str, object], where: str) -> Self:
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            column = ".".join(map(str, first["loc"])) or "row"
-            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            given = "" if first["type"] == "missing" else f", not {str(first['input'])[:60]!r}"
-            raise ResultsError(f"{column}: {first['msg']}{given}{more}", where=where) from None
-
-    def cells(self) -> list[str]:
-        """Text of every cell; floats as the shortest text that reads back to the same number."""
-        return [str(SCHEMA), *("" if value is None else str(value) for _, value in self)]
-
-    @property
-    def fingerprint(self) -> str:
-        """What ``run`` is for this content."""
-        content = {name: value for name, value in self.model_dump().items() if name != "run"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-    @property
-    def altered(self) -> bool:
-        return self.run != self.fingerprint
+from caffezoo.report.row import (
+    Count,
+    Milliseconds,
+    Moment,
+    Number,
+    Pairs,
+    Percent,
+    Rate,
+    Row,
+    Sha256,
+    Spread,
+    Text,
+    Triple,
+)
 
 
 class Measured(Row):
@@ -215,10 +119,44 @@ class TimeRow(Measured):
         return self
 
 
-class LayerRow(Row):
-    """Time of one layer in the run of a :class:`TimeRow`."""
+class TrainingRow(Measured):
+    """One training, as far as it went; what its log does not tell is left out."""
+
+    file = "training.csv"
+
+    iterations: Number
+    final_loss: float | None = None
+    max_iterations: Count | None = None
+    solver: Text | None = None
+    learning_rate: Rate | None = None
+    engine: Text
+    device: Text
+    cpu: Text | None = None
+    precision: Text
+    data: Text | None = None
+    prototxt_sha256: Sha256 | None = None
+    log_sha256: Sha256 | None = None
+    versions: Pairs | None = None
+    command: Text | None = None
+    note: Text | None = None
+
+
+class Detail(Row):
+    """A part of the run of a :class:`Measured` row, whose ``run`` it carries."""
+
+    of: ClassVar[type[Measured]]
+
+    @property
+    def altered(self) -> bool:
+        """Always False: ``run`` names the row that this belongs to."""
+        return False
+
+
+class LayerRow(Detail):
+    """Time of one layer."""
 
     file = "layer_time.csv"
+    of = TimeRow
 
     position: Number
     layer: Text
@@ -226,7 +164,33 @@ class LayerRow(Row):
     forward_ms: Spread | None = None
     backward_ms: Spread | None = None
 
-    @property
-    def altered(self) -> bool:
-        """Always False: ``run`` names the row of ``time.csv`` that this layer belongs to."""
-        return False
+
+class ConfusionRow(Detail):
+    """Images of class ``label`` that the network took for class ``guess``; only where there are any."""
+
+    file = "confusion.csv"
+    of = AccuracyRow
+
+    label: Number
+    guess: Number
+    images: Count
+
+
+class CurveRow(Detail):
+    """One value that a training printed.
+
+    ``phase`` is train, test, or test with the test net's number above 0; a loss that is not finite is a value too.
+    """
+
+    file = "training_curve.csv"
+    of = TrainingRow
+
+    iteration: Number
+    phase: Annotated[str, StringConstraints(pattern=r"^(train|test( #\d{1,3})?)$")]
+    kind: Literal["loss", "metric", "learning_rate"]
+    output: Text
+    value: float
+
+
+MEASURED: tuple[type[Measured], ...] = (AccuracyRow, TimeRow, TrainingRow)
+DETAILS: tuple[type[Detail], ...] = (LayerRow, ConfusionRow, CurveRow)

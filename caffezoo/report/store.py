@@ -1,7 +1,8 @@
-"""The results store: three CSV files that only grow.
+"""The results store: CSV files that only grow.
 
-``accuracy.csv`` and ``time.csv`` hold a row a measurement, ``layer_time.csv`` a row a layer of a timed run. A row is
-one line, so that a broken line spoils no other: reading gives the good rows and names the bad ones.
+``accuracy.csv``, ``time.csv`` and ``training.csv`` hold a row a measurement; ``confusion.csv``, ``layer_time.csv`` and
+``training_curve.csv`` the details of their runs. A row is one line, so that a broken line spoils no other: reading
+gives the good rows and names the bad ones.
 """
 
 from __future__ import annotations
@@ -16,13 +17,21 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 from caffezoo.errors import ResultsError, UnknownNameError
-from caffezoo.report.rows import AccuracyRow, LayerRow, Row, TimeRow
+from caffezoo.report.row import Row
+from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, Detail, LayerRow, TimeRow, TrainingRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_FILE_BYTES = 256 * 2**20
-TABLES: dict[str, type[Row]] = {"accuracy": AccuracyRow, "time": TimeRow, "layers": LayerRow}
+TABLES: dict[str, type[Row]] = {
+    "accuracy": AccuracyRow,
+    "time": TimeRow,
+    "training": TrainingRow,
+    "confusion": ConfusionRow,
+    "layers": LayerRow,
+    "curve": CurveRow,
+}
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
@@ -55,9 +64,21 @@ class Store:
         """Timed runs, oldest line first."""
         return self.read(TimeRow)
 
+    def training(self) -> Contents[TrainingRow]:
+        """Trainings, oldest line first."""
+        return self.read(TrainingRow)
+
     def layers(self) -> Contents[LayerRow]:
         """Layers of timed runs."""
         return self.read(LayerRow)
+
+    def confusion(self) -> Contents[ConfusionRow]:
+        """Which class was taken for which in evaluations."""
+        return self.read(ConfusionRow)
+
+    def curves(self) -> Contents[CurveRow]:
+        """Losses and other values of trainings."""
+        return self.read(CurveRow)
 
     def path(self, kind: type[Row]) -> Path:
         return self.folder / kind.file
@@ -121,7 +142,7 @@ class Store:
             with path.open("a+b") as stream:
                 _lock(stream)
                 present = self.read(kind)
-                if kind is not LayerRow:
+                if not issubclass(kind, Detail):
                     line_of = {row.run: line for row, line in zip(present.rows, present.lines, strict=True)}
                     for row in rows:
                         if row.run in line_of:
@@ -139,7 +160,7 @@ class Store:
             raise ResultsError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
     def frame(self, table: str) -> pd.DataFrame:
-        """Good rows of ``accuracy``, ``time`` or ``layers`` as a data frame; columns as in the file.
+        """Good rows of one of ``TABLES`` as a data frame; columns as in the file.
 
         Raises
         ------

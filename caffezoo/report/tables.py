@@ -12,8 +12,9 @@ from caffezoo.report.accuracy_tables import (
     measured_table,
     precision_table,
 )
-from caffezoo.report.cost_tables import cost_table, preprocessing_table, time_table
+from caffezoo.report.cost_tables import cost_table, preprocessing_table
 from caffezoo.report.table import Table
+from caffezoo.report.time_tables import time_table
 from caffezoo.report.zoo_data import ZooData
 
 TABLES: dict[str, Callable[[ZooData], Table]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from caffezoo.errors import ZooError
 from caffezoo.report.costs import network_costs
 from caffezoo.report.published import Record
-from caffezoo.report.rows import AccuracyRow, LayerRow, TimeRow
+from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, LayerRow, TimeRow, TrainingRow
 from caffezoo.report.store import Store
 from caffezoo.report.table import Cell, Span
 from caffezoo.zoo.index import Index
@@ -76,6 +76,21 @@ class ZooData:
     def time(self) -> tuple[TimeRow, ...]:
         """Good rows of networks that the index has, newest last."""
         return tuple(sorted((r for r in self.store.time().rows if r.network in self.index), key=lambda r: r.date))
+
+    @cached_property
+    def training(self) -> tuple[TrainingRow, ...]:
+        """Good rows of networks that the index has, newest last."""
+        return tuple(sorted((r for r in self.store.training().rows if r.network in self.index), key=lambda r: r.date))
+
+    @cached_property
+    def confusion(self) -> tuple[ConfusionRow, ...]:
+        """Which class was taken for which in evaluations."""
+        return self.store.confusion().rows
+
+    @cached_property
+    def curves(self) -> tuple[CurveRow, ...]:
+        """Losses and other values of trainings."""
+        return self.store.curves().rows
 
     @cached_property
     def layers(self) -> tuple[LayerRow, ...]:

@@ -1,6 +1,6 @@
 """The log of ``caffe time``, line by line: what it measured, or why it failed in one line.
 
-glog's prefix is taken with a year (``I20261122``) and without (``I1122``). The times that Caffe prints are means over
+The times that Caffe prints are means over
 the iterations; those of one iteration are whole milliseconds on the CPU.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from caffezoo.errors import CaffeAbortError, EngineError
+from caffezoo.formats.glog import PREFIX
 
-PREFIX = re.compile(r"^(?P<level>[IWEF])(?:\d{8}|\d{4}) [\d:.]+\s+\d+ \S+:\d+\] ?(?P<text>.*)$")
 _PARSER_ERROR = re.compile(r"^\[libprotobuf ERROR [^\]]*\] (?:Error parsing text-format caffe\.\w+: )?(?P<text>.+)$")
 _LAYER_TIME = re.compile(r"^\s*(?P<layer>.*\S)\s*\t(?P<which>forward|backward): (?P<ms>\S+) ms\.$")
 _AVERAGE = re.compile(r"^Average (?P<which>Forward pass|Backward pass|Forward-Backward): (?P<ms>\S+) ms\.$")

@@ -12,6 +12,7 @@ import pytest
 from caffezoo.cli.main import main
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.net.graph import Network
+from caffezoo.report.store import Store
 
 PROTOTXT = """
 name: "colours"
@@ -89,6 +90,28 @@ def test_evaluate_json_is_one_line(files, capsys, crops, engine):
     assert (record["top1_error"], record["top5_error"], record["images"]) == (0, 0, 6)
     assert (record["engine"], record["precision"], record["protocol"]["crops"]) == (engine, "float32", int(crops))
     assert engine in record["versions"]
+
+
+def test_record_keeps_the_run_and_what_was_taken_for_what(files, capsys):
+    lines = (files / "val.txt").read_text().replace("5.jpg 5", "5.jpg 4")
+    (files / "val.txt").write_text(lines)
+    store = files / "results"
+    flags = [*network_flags(files), *data_flags(files), "--record", "--results", store]
+    status, _, err = run(capsys, "evaluate", *flags)
+    assert (status, "no such folder" in err) == (2, True)
+    store.mkdir()
+    status, out, err = run(capsys, "evaluate", *flags)
+    assert (status, "top-1 error  16.67 %" in out) == (0, True), err
+    (row,) = Store(store).accuracy().rows
+    assert err == f"caffezoo: {store / 'accuracy.csv'}: added run {row.run}\n"
+    confusion = [(c.run, c.label, c.guess, c.images) for c in Store(store).confusion().rows]
+    assert confusion == [(row.run, k, k, 1) for k in range(5)] + [(row.run, 4, 5, 1)]
+    assert run(capsys, "results", "check", "--results", store)[0] == 0
+
+
+def test_results_without_record(files, capsys):
+    status, _, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files), "--results", files)
+    assert (status, "--results is for --record" in err) == (2, True)
 
 
 def test_unreadable_images_are_told_and_strict_stops(files, capsys):

@@ -33,6 +33,11 @@ def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("crops", "dpn-29", "-o", "a.png"), 2, "unknown network 'dpn-29'"),
         (("crops", "open-nsfw", "-o", "a.png"), 1, "no error at a known base and crop size"),
         (("layers", "dpn-92", "-o", "a.png"), 1, "no run with times of layers"),
+        (("confusion", "dpn-92", "-o", "a.png"), 1, "no run with what was taken for what"),
+        (("loss", "dpn-92", "-o", "a.png"), 1, "no run with curves of a training"),
+        (("loss", "dpn-29", "-o", "a.png"), 2, "unknown network 'dpn-29'"),
+        (("cost", "--engine", "torch", "-o", "a.png"), 2, "--engine is for --against time"),
+        (("cost", "--against", "time", "--engine", "torch", "-o", "a.png"), 1, "no network has both"),
     ],
 )
 def test_what_cannot_be_drawn(

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from caffezoo.cli.main import main
+from caffezoo.evaluation.metrics import ErrorRate
+from caffezoo.report.records import record_rows
+from caffezoo.report.store import Store
 from tests.report.measurements import evaluation_record, time_record
 
+LOGS = Path(__file__).resolve().parents[1] / "training/logs"
 DPN_PROTOTXT = Path(__file__).resolve().parents[2] / "prototxt/dpn/deploy_dpn-92.prototxt"
 
 
@@ -128,12 +132,59 @@ def test_check_names_every_fault_by_line(folder: str, capsys: pytest.CaptureFixt
         f"{file}:4: holds run",
         f"{file}:5: has 2 cells",
         f"{file}:6: run: is",
-        f"{layers}:5: run ffffffffffff of this layer is not in time.csv",
+        f"{layers}:5: run ffffffffffff of this row is not in time.csv",
         "6 good rows, 4 bad",
     ):
         assert fault in said
     notes = [line for line in said.splitlines() if "has changed since (no fault)" in line]
     assert [note.split(": ")[0] for note in notes] == [f"{file}:3", f"{Path(folder) / 'time.csv'}:2"]
+
+
+def test_check_adds_up_what_was_taken_for_what(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    right = {"images": 10, "top1": ErrorRate(3, 10), "top5": ErrorRate(1, 10)}
+    assert add(folder, evaluation_record(**right, confusion=((1, 1, 7), (2, 1, 3)))) == 0
+    assert run("check", "--results", folder) == 0
+    assert "3 good rows, 0 bad" in capsys.readouterr().out
+    assert run("list", "confusion", "--net", "dpn-92", "--csv", "--results", folder) == 0
+    assert [line.split(",")[1:] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["1", "1", "7"],
+        ["2", "1", "3"],
+    ]
+    file = Path(folder) / "confusion.csv"
+    text = file.read_text()
+    for old, new, said in (
+        (",2,1,3", ",2,1,4", "11 images in all, but the run has 10"),
+        (",2,1,3", ",2,2,3", "0 images"),
+    ):
+        file.write_text(text.replace(old, new))
+        assert run("check", "--results", folder) == 1
+        assert said in capsys.readouterr().out
+
+
+def test_a_network_of_no_index_is_no_fault(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Store(folder).append(record_rows(time_record(network="mine", layers=None), "test"))
+    assert run("check", "--results", folder) == 0
+    assert "network 'mine' is not in the index, so no table shows it (no fault)" in capsys.readouterr().out
+
+
+def test_add_a_log_of_caffe_train(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log = str(LOGS / "multistep.log")
+    assert run("add", log, "--results", folder) == 2
+    assert "is a log of caffe train; say of which network: --net NET" in capsys.readouterr().err
+    assert run("add", log, "--net", "resnet18priv", "--note", "points", "--results", folder) == 0
+    assert "of resnet18-priv" in capsys.readouterr().out
+    assert run("add", log, "--net", "resnet18-priv", "--note", "points", "--results", folder) == 1
+    assert "training.csv:2: holds run" in capsys.readouterr().err
+    assert run("list", "training", "--results", folder) == 0
+    assert "resnet18-priv" in capsys.readouterr().out
+    assert run("list", "curve", "--csv", "--results", folder) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 89
+    assert run("check", "--results", folder) == 0
+    assert run("diff", "--results", folder) == 0
+    file = Path(folder).parent / "records.json"
+    file.write_text(json.dumps(evaluation_record()))
+    assert run("add", str(file), "--net", "dpn-92", "--results", folder) == 2
+    assert "records.json is none" in capsys.readouterr().err
 
 
 def test_check_names_a_file_that_cannot_be_read(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

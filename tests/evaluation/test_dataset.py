@@ -6,7 +6,7 @@ import pytest
 
 from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.dataset import open_dataset
-from caffezoo.evaluation.synsets import label_permutation, synsets
+from caffezoo.zoo.synsets import label_permutation, synsets
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from caffezoo.evaluation.dataset import open_dataset
 from caffezoo.evaluation.label_order import recognise_order
 from caffezoo.evaluation.labels import LabelledImage, read_label_list
-from caffezoo.evaluation.synsets import label_permutation, synsets
 from caffezoo.zoo.resources import data_path
+from caffezoo.zoo.synsets import label_permutation, synsets
 
 VALIDATION = read_label_list(data_path("cls/ILSVRC2012_val.txt"))
 TO_2015 = label_permutation("2012", "2015")

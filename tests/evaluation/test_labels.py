@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import DataError, UnknownNameError
+from caffezoo.errors import DataError
 from caffezoo.evaluation.labels import LabelledImage, check_labels, images_sha256, locate_images, read_label_list
-from caffezoo.evaluation.synsets import label_permutation, read_synsets, synsets
 from caffezoo.zoo.resources import data_path
 
 
@@ -106,29 +105,8 @@ def test_the_hash_says_which_images_and_labels_in_which_order():
     assert len({images_sha256(i) for i in ([a, b], [b, a], [a], [LabelledImage("a.jpg", 2), b])}) == 4
 
 
-def test_the_orders_hold_the_same_1000_classes():
-    old, new = synsets("2012"), synsets("2015")
-    assert len(old) == len(new) == 1000
-    assert (old[0].wnid, old[0].names) == ("n01440764", "tench, Tinca tinca")
-    assert [s.wnid for s in old] == sorted(s.wnid for s in new)
-    there, back = label_permutation("2012", "2015"), label_permutation("2015", "2012")
-    assert [new[i] for i in there] == list(old)
-    assert [there[i] for i in back] == list(range(1000))
-    # ILSVRC2012_val_00000001 is 65 in the published list of 2012 and 489 in that of 2015.
-    assert there[65] == 489
-    with pytest.raises(UnknownNameError, match="unknown label order '2013'"):
-        synsets("2013")
-
-
 def test_the_committed_list_is_the_validation_set():
     images = read_label_list(data_path("cls/ILSVRC2012_val.txt"))
     assert len(images) == 50000
     assert all(image.label < 1000 for image in images)
     assert sorted(i.path for i in images)[::49999] == ["ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00050000.JPEG"]
-
-
-def test_synset_files_are_checked(tmp_path):
-    with pytest.raises(DataError, match=r"list.txt:2: not a 'wnid name' line"):
-        read_synsets(write(tmp_path, "n1 a\nn2\n"))
-    with pytest.raises(DataError, match="cannot be read"):
-        read_synsets(tmp_path)

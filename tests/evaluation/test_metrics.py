@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import EngineError
-from caffezoo.evaluation.metrics import Z_95, ErrorCounter, ErrorRate, true_rank, wilson_interval
+from caffezoo.evaluation.metrics import Z_95, ErrorCounter, ErrorRate, guess_of, true_rank, wilson_interval
 
 
 @given(st.integers(1, 50000), st.data())
@@ -63,3 +63,23 @@ def test_fewer_than_five_classes_have_no_top5():
 def test_scores_that_are_not_finite_name_the_image(bad):
     with pytest.raises(EngineError, match=r"dog.jpg: the network's scores are not finite \(1 of 3\)"):
         true_rank(np.array([0.5, bad, 0.1]), 0, where="dog.jpg")
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.data())
+def test_the_guess_is_right_exactly_where_the_rank_is(values, data):
+    scores = np.array(values, np.float32)
+    label = data.draw(st.integers(0, len(values) - 1))
+    rank = true_rank(scores, label)
+    guess = guess_of(scores, label, rank)
+    assert (guess == label) == (rank == 0)
+    assert guess == label or values[guess] == max(v for i, v in enumerate(values) if i != label)
+    assert scores.tolist() == values
+
+
+def test_what_was_taken_for_what():
+    counter = ErrorCounter()
+    for label, scores in ((0, [3, 1, 2]), (1, [3, 1, 2]), (0, [3, 1, 2]), (2, [2, 1, 2])):
+        counter.add(np.array(scores, float), label)
+    assert counter.confusion == ((0, 0, 2), (1, 0, 1), (2, 0, 1))  # a tie is not right
+    right = sum(n for label, guess, n in counter.confusion if label == guess)
+    assert counter.top1 == ErrorRate(4 - right, 4)

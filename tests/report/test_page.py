@@ -18,7 +18,7 @@ from caffezoo.errors import UsageError, ZooError
 from caffezoo.report.page import write_report
 from caffezoo.report.page_libraries import classic_script
 from caffezoo.report.page_snippet import preprocessing_code
-from caffezoo.report.page_summary import MAX_SERIES, summaries, time_series, weights_state
+from caffezoo.report.page_summary import MAX_SERIES, shown_series, summaries, weights_state
 from caffezoo.report.records import record_rows
 from caffezoo.report.store import Store
 from caffezoo.report.zoo_data import ZooData
@@ -104,7 +104,7 @@ def test_times_of_other_devices_and_batches_are_series_of_their_own(tmp_path: Pa
         data.store.append(record_rows(time_record(threads=threads, layers=None), "test"))
     data.store.append(record_rows(time_record(network="vgg16", threads=4, forward_ms=20.0, layers=None), "test"))
     data.store.append(record_rows(time_record(batch_size=8, threads=4, forward_ms=500.0, layers=None), "test"))
-    measured = [one for one in time_series(data) if one.measured]
+    measured = [one for one in shown_series(data) if one.measured]
     assert len(measured) == MAX_SERIES
     assert measured[0].title.endswith("4 threads")
     assert measured[0].forward_ms == {"dpn-92": 75.25, "vgg16": 20.0}

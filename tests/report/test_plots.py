@@ -64,6 +64,21 @@ def test_times_are_of_one_device(data: ZooData) -> None:
     assert "dpn-92" not in points
 
 
+def test_times_measured_in_an_engine(data: ZooData) -> None:
+    assert cost_points(data, "time", 1, "openvino") == []
+    for threads, networks in ((2, ("dpn-92", "vgg16")), (1, ("senet",))):
+        for name in networks:
+            rows = record_rows(time_record(network=name, threads=threads, crop_size=224, layers=None), "test")
+            data.store.append(rows)
+    fresh = ZooData(data.index, data.store)
+    assert {(p.network, p.cost) for p in cost_points(fresh, "time", 1, "openvino")} == {
+        ("dpn-92", 75.25),
+        ("vgg16", 75.25),
+    }
+    pytest.importorskip("matplotlib")
+    assert "measured: openvino float32" in cost_figure(fresh, "time", 1, "openvino").axes[0].get_xlabel()
+
+
 def test_curves(data: ZooData) -> None:
     curves = crop_curves(data, "dpn-92")
     assert curves[0] == Curve(1, 1, False, ((224, 20.81), (320, 19.23)))

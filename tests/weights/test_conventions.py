@@ -7,9 +7,9 @@ import pytest
 
 from caffezoo.engines.registry import create_engine
 from caffezoo.errors import BindingError, UsageError
-from caffezoo.evaluation.synsets import label_permutation
 from caffezoo.net.graph import Network
 from caffezoo.weights.conventions import adapt, class_order, drop_background
+from caffezoo.zoo.synsets import label_permutation
 from caffezoo.zoo.tensor_map import BlobSource, Conventions, TensorMap
 
 SOURCE = Conventions((127.5, 120.0, 110.0), (127.5, 60.0, 58.0), "2012")

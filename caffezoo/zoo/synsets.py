@@ -6,7 +6,7 @@ the order of the outputs. The classes are the same 1000 in both, so labels of on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,3 +76,21 @@ def label_permutation(from_order: str, to_order: str) -> tuple[int, ...]:
     """Return ``p`` with ``p[label in from_order] = label in to_order``, derived by WordNet id."""
     index = wnid_labels(to_order)
     return tuple(index[synset.wnid] for synset in synsets(from_order))
+
+
+def class_name(index: int, classes: int, order: str, names: Sequence[str] | None = None) -> str:
+    """Return what output ``index`` of ``classes`` means; ``class 7`` where nobody says.
+
+    Parameters
+    ----------
+    index, classes : int
+    order : {"2012", "2015", "other"}
+        Of the network's labels.
+    names : sequence of str, optional
+        The network's own names of its outputs.
+    """
+    if names is not None and len(names) == classes:
+        return names[index]
+    if order in LABEL_ORDERS and classes == len(synsets(order)):
+        return synsets(order)[index].names
+    return f"class {index}"

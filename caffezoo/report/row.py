@@ -1,0 +1,119 @@
+"""What all rows of the results store share: their types of cells, how they are read, checked, named and written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from caffezoo.errors import ResultsError
+
+SCHEMA = 1
+"""Version of the columns; a change of any of them makes a new one."""
+
+MAX_CELL = 2000
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=0)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CELL)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Pairs = Annotated[str, StringConstraints(pattern=r"^\S+=\S+( \S+=\S+)*$", max_length=MAX_CELL)]
+
+
+def _three_numbers(value: str) -> str:
+    if not re.fullmatch(r"-?[\d.e+-]+( -?[\d.e+-]+){2}", value):
+        raise ValueError("must be three numbers, blue green red")
+    for number in value.split():
+        float(number)
+    return value
+
+
+Triple = Annotated[str, AfterValidator(_three_numbers)]
+
+
+class Row(BaseModel):
+    """One row; frozen, and refuses columns that it does not know.
+
+    ``run`` is the first twelve hex digits of the hash over all other cells: it names the row, and a row that was
+    changed by hand no longer has it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: ClassVar[str]
+
+    run: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Names of the file's columns, in order."""
+        return ["schema", *cls.model_fields]
+
+    @classmethod
+    def make(cls, values: Mapping[str, object], where: str) -> Self:
+        """Check values, bring texts to one line, and give the row its ``run``.
+
+        Raises
+        ------
+        ResultsError
+            The first value that cannot be.
+        """
+        named = "run" in values  # a detail carries the name of the run that it belongs to
+        one_line = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in values.items()}
+        row = cls._checked({"run": "0" * 12, **one_line}, where)
+        return row if named else row.model_copy(update={"run": row.fingerprint})
+
+    @classmethod
+    def from_cells(cls, cells: Mapping[str, str], where: str) -> Self:
+        """Read a row of the file; an empty cell is a value that is not there.
+
+        Raises
+        ------
+        ResultsError
+            Another schema, or the first value that cannot be.
+        """
+        found = {name: value for name, value in cells.items() if value != ""}
+        schema = found.pop("schema", "")
+        if schema != str(SCHEMA):
+            raise ResultsError(f"schema: {schema[:20]!r} is not {SCHEMA}", where=where, hint="use a newer caffezoo")
+        row = cls._checked(found, where)
+        if row.altered:
+            raise ResultsError(
+                f"run: is {row.run}, but the row's content makes {row.fingerprint}",
+                where=where,
+                hint="the row was changed after it was measured",
+            )
+        return row
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, object], where: str) -> Self:
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            column = ".".join(map(str, first["loc"])) or "row"
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            given = "" if first["type"] == "missing" else f", not {str(first['input'])[:60]!r}"
+            raise ResultsError(f"{column}: {first['msg']}{given}{more}", where=where) from None
+
+    def cells(self) -> list[str]:
+        """Text of every cell; floats as the shortest text that reads back to the same number."""
+        return [str(SCHEMA), *("" if value is None else str(value) for _, value in self)]
+
+    @property
+    def fingerprint(self) -> str:
+        """What ``run`` is for this content."""
+        content = {name: value for name, value in self.model_dump().items() if name != "run"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def altered(self) -> bool:
+        return self.run != self.fingerprint

@@ -1,0 +1,1 @@
+"""Training of networks: what a training was, and how its losses went."""
