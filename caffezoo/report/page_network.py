@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from caffezoo.errors import DataError
 from caffezoo.report.accuracy_tables import measured_table
 from caffezoo.report.crop_plot import crop_curves
-from caffezoo.report.layer_plot import layers_of
 from caffezoo.report.page_charts import Json, curve_data, layer_data
 from caffezoo.report.page_summary import WEIGHTS_STATES
 from caffezoo.report.published import Record, accuracy_rows, error_percent, time_rows
 from caffezoo.report.rows import LayerRow, TimeRow
+from caffezoo.report.runs import runs_with_details
 from caffezoo.report.table import NOTHING, Cell, Column, Span, Table, cell, to_html
+from caffezoo.report.time_series import setup
 from caffezoo.report.time_tables import timed_runs_table
 from caffezoo.report.zoo_data import ZooData
 
@@ -35,10 +36,21 @@ _HASHES = ("sha256", "sha384", "sha1", "md5", "sha256_prefix")
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Times of layers in the newest run that has them, by the layer's name."""
+    """Times of layers in one run, by the layer's name."""
 
     run: TimeRow
     layers: tuple[LayerRow, ...]
+
+    @property
+    def title(self) -> str:
+        """How they were measured."""
+        batch = f", batch {self.run.batch_size}" if self.run.batch_size > 1 else ""
+        return f"{setup(self.run)}, {self.run.crop_size} px{batch}"
+
+    @property
+    def passes(self) -> list[str]:
+        """``forward``, ``backward`` or both."""
+        return [p for p in ("forward", "backward") if any(getattr(x, f"{p}_ms") is not None for x in self.layers)]
 
     @cached_property
     def by_name(self) -> dict[str, LayerRow]:
@@ -108,22 +120,29 @@ class NetworkPages:
                 tables.append(to_html(Table(f"own-{table.name}", table.caption, table.columns[1:], rows)))
         return tables
 
-    def layer_times(self, name: str) -> LayerTimes | None:
-        """Times of layers in the newest run that has them."""
-        try:
-            run, layers = layers_of(self.data, name)
-        except DataError:
-            return None
-        return LayerTimes(run, tuple(layers))
+    def layer_times(self, name: str) -> list[LayerTimes]:
+        """Times of layers in the newest run of each way of measuring that has them."""
+        newest = {
+            (setup(run), run.crop_size, run.batch_size): LayerTimes(run, tuple(layers))
+            for run, layers in self._runs_with_layers.get(name, ())
+        }
+        return list(newest.values())
 
-    def chart_data(self, name: str, times: LayerTimes | None) -> dict[str, Json]:
-        """Data of the page's charts by the chart's name; a chart without data is left out."""
+    @cached_property
+    def _runs_with_layers(self) -> dict[str, list[tuple[TimeRow, list[LayerRow]]]]:
+        found: dict[str, list[tuple[TimeRow, list[LayerRow]]]] = {}
+        for run, layers in runs_with_details(self.data.time, self.data.layers):
+            found.setdefault(run.network, []).append((run, sorted(layers, key=lambda layer: layer.position)))
+        return found
+
+    def chart_data(self, name: str, times: Sequence[LayerTimes]) -> dict[str, list[Json]]:
+        """Data of the page's charts by the chart's name, one for each choice; a chart without data is left out."""
         charts = {}
         curves = crop_curves(self.data, name)
         if any(len(curve.points) > 1 for curve in curves):
-            charts["crops"] = curve_data(curves)
+            charts["crops"] = [curve_data(curves)]
         if times:
-            charts["layers"] = layer_data(times.layers)
+            charts["layers"] = [layer_data(one.layers) for one in times]
         return charts
 
     def _weights_row(self, entry: Record) -> tuple[Cell, ...]:

@@ -61,6 +61,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ZooData:
     ]
     store.append(record_rows(evaluation_record(), "test"))
     store.append(record_rows(time_record(layers=layers), "test"))
+    in_torch = [{"layer": "conv1", "layer_type": "Convolution", "forward_ms": 7.5}]
+    store.append(record_rows(time_record(engine="torch", layers=in_torch), "test"))
     store.append(record_rows(time_record(network="vgg16", forward_ms=20.0, layers=None), "test"))
     store.append(record_rows(time_record(network="evil", device=BREAKOUT, layers=layers), "test"))
     return ZooData(Index(whole.sources, whole.families, {n: dict(whole.record(n)) for n in CHOSEN}), store)
@@ -270,6 +272,12 @@ def test_the_page_of_a_network(browser: Browser, site: Path) -> None:
     browser.wait(f"{rows}.length < 40")
     assert all("dpn1_" in text for text in browser.texts("#layers tbody td:nth-child(2)"))
     browser.find("#layers th:nth-child(6) [role=button]").click()
+    top = "Bokeh.documents.map((d) => d.get_model_by_name('layers')).find(Boolean).data.top"
+    assert browser.js(top) == [5.5, 1.25]
+    browser.find("#layers-choice option:nth-child(2)").click()
+    assert browser.js(top) == [7.5]
+    titles = browser.texts("#layers th small")
+    assert [title.split()[0] for title in titles] == ["openvino", "openvino", "torch"]
     browser.find("#fit").click()
     assert browser.js("document.querySelector('#drawing svg').clientWidth") <= 1400
     browser.find(".copy").click()

@@ -195,9 +195,13 @@ function startNetwork() {
   });
   for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
   document.addEventListener("DOMContentLoaded", async () => {
-    for (const [chart, models] of Object.entries(pageData)) {
+    for (const [chart, choices] of Object.entries(pageData)) {
       const model = await embed(`${chart}-item`, byId(`${chart}-chart`));
-      for (const [name, values] of Object.entries(models)) model(name).setv(values);
+      const show = (models) => {
+        for (const [name, values] of Object.entries(models)) model(name).setv(values);
+      };
+      show(choices[0]);
+      byId(`${chart}-choice`)?.addEventListener("change", (event) => show(choices[event.target.value]));
       if (window.innerWidth < 640) model("legend").ncols = 1;
     }
     document.documentElement.dataset.ready = String(Math.round(performance.now()));
