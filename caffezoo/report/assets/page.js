@@ -29,6 +29,33 @@ function makeTable(table, options) {
   });
 }
 
+const ASSETS = new URL(".", document.currentScript.src);
+
+// Tells how long after the start the page came so far, in ms.
+function tell(stage) {
+  document.documentElement.dataset[stage] = String(Math.round(performance.now()));
+}
+
+// Loads the charting library once the browser has shown the page: tables and filters work before the charts are there.
+function startCharts(draw) {
+  const load = () => {
+    const script = document.createElement("script");
+    script.src = new URL("bokeh.js", ASSETS);
+    script.addEventListener("load", async () => {
+      await draw();
+      tell("ready");
+    });
+    script.addEventListener("error", () => {
+      for (const place of document.querySelectorAll(".chart")) place.textContent = "assets/bokeh.js is missing: no chart.";
+      tell("ready");
+    });
+    document.head.append(script);
+  };
+  tell("usable");
+  if (document.querySelector(".chart")) requestAnimationFrame(() => setTimeout(load));
+  else tell("ready");
+}
+
 // Draws the chart of a data block; returns a function from a model's name to the model.
 async function embed(blockId, place) {
   const views = await window.Bokeh.embed.embed_item(JSON.parse(byId(blockId).textContent), place);
@@ -152,14 +179,13 @@ function startIndex() {
   startPicking(byId("networks"), byId("compare"));
   apply();
 
-  document.addEventListener("DOMContentLoaded", async () => {
+  startCharts(async () => {
     const model = await embed("cost-chart", byId("chart"));
     if (window.innerWidth < 640) model("chart").height = 380;
     chart = new CostChart(model);
     chart.draw((name) => passing.has(name));
     for (const id of ["cost", "error"]) byId(id).addEventListener("change", () => chart.draw((name) => passing.has(name)));
     byId("pareto").addEventListener("change", () => chart.drawFront());
-    document.documentElement.dataset.ready = String(Math.round(performance.now()));
   });
 }
 
@@ -194,7 +220,7 @@ function startNetwork() {
     drawing.scrollLeft = (drawing.scrollWidth - drawing.clientWidth) / 2;
   });
   for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
-  document.addEventListener("DOMContentLoaded", async () => {
+  startCharts(async () => {
     for (const [chart, choices] of Object.entries(pageData)) {
       const model = await embed(`${chart}-item`, byId(`${chart}-chart`));
       const show = (models) => {
@@ -204,7 +230,6 @@ function startNetwork() {
       byId(`${chart}-choice`)?.addEventListener("change", (event) => show(choices[event.target.value]));
       if (window.innerWidth < 640) model("legend").ncols = 1;
     }
-    document.documentElement.dataset.ready = String(Math.round(performance.now()));
   });
 }
 
@@ -219,6 +244,5 @@ async function copy(button) {
   }
 }
 
-// Scripts run in the order table library, this file, Bokeh: the table works before the charts are there.
 if (byId("networks")) startIndex();
 else startNetwork();
