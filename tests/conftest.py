@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.oracle import oracle_python
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("caffezoo", deadline=None)
+settings.load_profile("caffezoo")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

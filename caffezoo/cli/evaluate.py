@@ -19,8 +19,8 @@ from caffezoo.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from caffezoo.evaluation.evaluator import EvaluationResult, Progress
     from caffezoo.evaluation.metrics import ErrorRate
+    from caffezoo.evaluation.result import EvaluationResult, Progress
 
 SHOWN_UNREADABLE = 20
 SECONDS_BETWEEN_LINES = 60.0
@@ -61,6 +61,9 @@ def evaluate(
     threads: recipes.ThreadsOption = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable image.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on where the same evaluation was interrupted.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
     record: Annotated[
         bool, typer.Option("--record", help="Append to accuracy.csv, and which class was taken for which.")
@@ -72,7 +75,7 @@ def evaluate(
     """Measure a network's top-1 and top-5 error on labelled images.
 
     Sizes, mean and std are those that the network is published with, unless flags say otherwise. Errors carry 95 %
-    Wilson intervals. Ctrl-C stops and reports the images until then.
+    Wilson intervals. Ctrl-C stops and reports the images until then; the same command goes on from there.
 
     Examples:
 
@@ -84,9 +87,10 @@ def evaluate(
     """
     from caffezoo.evaluation.classifier import open_classifier
     from caffezoo.evaluation.dataset import open_dataset
-    from caffezoo.evaluation.evaluator import default_workers
+    from caffezoo.evaluation.evaluator import default_workers, open_journal
     from caffezoo.evaluation.evaluator import evaluate as run
     from caffezoo.report.provenance import provenance
+    from caffezoo.zoo.resources import cache_dir
 
     if results is not None and not record:
         raise UsageError("--results is for --record")
@@ -107,8 +111,14 @@ def evaluate(
         caffe_python=caffe_python,
     )
     try:
+        journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
+        if journal and journal.outcomes:
+            done = f"{len(journal.outcomes)} of {len(dataset.images)} images"
+            print(f"caffezoo: going on after {done} (--no-resume starts anew)", file=sys.stderr)
         with _progress(len(dataset.images)) as on_image:
-            result = run(classifier, dataset, workers=default_workers(), strict=strict, on_image=on_image)
+            result = run(
+                classifier, dataset, workers=default_workers(), strict=strict, journal=journal, on_image=on_image
+            )
     finally:
         classifier.close()
     _report_unreadable(result)
@@ -125,7 +135,9 @@ def evaluate(
         print(f"caffezoo: {store.path(type(rows[0]))}: added run {rows[0].run}", file=sys.stderr)
     if result.interrupted:
         kept = "; nothing is recorded of it" if record else ""
-        print(f"caffezoo: interrupted after {result.images} of {result.total} images{kept}", file=sys.stderr)
+        again = "; the same command goes on from here" if journal else ""
+        done = f"{result.images + len(result.unreadable)} of {result.total} images"
+        print(f"caffezoo: interrupted after {done}{kept}{again}", file=sys.stderr)
         raise typer.Exit(130)
 
 
@@ -205,7 +217,7 @@ def _progress(total: int) -> Iterator[Callable[[Progress], None]]:
 
 
 def _running(progress: Progress, start: float) -> str:
-    parts = [f"{progress.done / (time.perf_counter() - start):.1f} images/s"]
+    parts = [f"{(progress.done - progress.resumed) / (time.perf_counter() - start):.1f} images/s"]
     if progress.top1 is not None:
         parts.append(f"top-1 error {progress.top1.percent:.2f}")
     if progress.top5 is not None:

@@ -1,4 +1,4 @@
-"""Evaluate a classifier on a dataset: the loop, and the record of what it found and where it ran."""
+"""Evaluate a classifier on a dataset: the loop, and what its result depends on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,106 +16,11 @@ from caffezoo.errors import DataError, ImageError
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
 from caffezoo.evaluation.images import load_cv2
+from caffezoo.evaluation.journal import Journal, Outcome
 from caffezoo.evaluation.labels import check_labels
-from caffezoo.evaluation.metrics import ErrorCounter, ErrorRate
+from caffezoo.evaluation.metrics import ErrorCounter
 from caffezoo.evaluation.pipeline import score_images
-from caffezoo.evaluation.protocol import Protocol
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an evaluation is."""
-
-    done: int
-    total: int
-    top1: ErrorRate | None
-    top5: ErrorRate | None
-    unreadable: int
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """What an evaluation found, and everything that it depends on.
-
-    Attributes
-    ----------
-    top1, top5 : ErrorRate
-        Of the readable images; ``top5`` is None below five classes.
-    seconds : float
-        From the first image to the last; loading is not in it.
-    unreadable : tuple of (path, reason)
-    interrupted : bool
-        Stopped by the user: the rates are those of the images until then.
-    total : int
-        Images that were to be evaluated.
-    confusion : tuple of (label, guess, images)
-        How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
-    """
-
-    top1: ErrorRate
-    top5: ErrorRate | None
-    seconds: float
-    unreadable: tuple[tuple[str, str], ...]
-    interrupted: bool
-    total: int
-    network: str
-    classes: int
-    prototxt_sha256: str
-    weights_sha256: str
-    protocol: Protocol
-    engine: str
-    device: str
-    precision: str
-    threads: int
-    batch_size: int
-    data: str
-    label_list: str
-    label_list_sha256: str
-    images_sha256: str
-    versions: dict[str, str]
-    confusion: tuple[tuple[int, int, int], ...] = ()
-
-    @property
-    def images(self) -> int:
-        """Images that were scored."""
-        return self.top1.images
-
-    @property
-    def images_per_second(self) -> float:
-        return (self.images + len(self.unreadable)) / self.seconds
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values; error rates and their 95 % intervals in percent."""
-        return {
-            "network": self.network,
-            "top1_error": self.top1.percent,
-            "top1_interval": list(self.top1.interval_percent),
-            "top5_error": self.top5.percent if self.top5 else None,
-            "top5_interval": list(self.top5.interval_percent) if self.top5 else None,
-            "images": self.images,
-            "images_per_second": self.images_per_second,
-            "seconds": self.seconds,
-            "unreadable": [{"image": path, "reason": reason} for path, reason in self.unreadable],
-            "interrupted": self.interrupted,
-            "total": self.total,
-            "classes": self.classes,
-            "protocol": self.protocol.to_json(),
-            "engine": self.engine,
-            "device": self.device,
-            "precision": self.precision,
-            "threads": self.threads,
-            "batch_size": self.batch_size,
-            "data": self.data,
-            "label_list": self.label_list,
-            "sha256": {
-                "prototxt": self.prototxt_sha256,
-                "weights": self.weights_sha256,
-                "label_list": self.label_list_sha256 or None,
-                "images": self.images_sha256,
-            },
-            "versions": self.versions,
-            "confusion": [list(taken) for taken in self.confusion],
-        }
+from caffezoo.evaluation.result import EvaluationResult, Progress
 
 
 def evaluate(
@@ -125,6 +29,7 @@ def evaluate(
     *,
     workers: int = 2,
     strict: bool = False,
+    journal: Journal | None = None,
     on_image: Callable[[Progress], None] | None = None,
 ) -> EvaluationResult:
     """Score every image and count the errors.
@@ -138,6 +43,8 @@ def evaluate(
         Threads that decode and crop.
     strict : bool, optional
         Raise for the first unreadable image instead of counting it.
+    journal : Journal, optional
+        What it holds already is not scored again, and what becomes of the other images is written into it.
     on_image : callable, optional
         Called after every image.
 
@@ -157,11 +64,19 @@ def evaluate(
     """
     check_labels(dataset.images, classifier.classes)
     engine = classifier.engine
-    counter = ErrorCounter()
+    counter = ErrorCounter(classifier.classes)
     unreadable: list[tuple[str, str]] = []
+    done = journal.outcomes if journal else ()
+    for image, outcome in zip(dataset.images, done, strict=False):
+        if outcome.reason is None:
+            counter.count(image.label, outcome.rank, outcome.guess)
+        else:
+            unreadable.append((image.path, outcome.reason))
+    before_s = journal.seconds if journal else 0.0
+    rest = dataset.images[len(done) :]
     scored = score_images(
         engine,
-        (image.path for image in dataset.images),
+        (image.path for image in rest),
         classifier.protocol,
         batch_size=engine.batch_size,
         output=classifier.output,
@@ -170,18 +85,24 @@ def evaluate(
     interrupted = False
     start = time.perf_counter()
     try:
-        for image, outcome in zip(dataset.images, scored, strict=True):
-            if outcome.scores is not None:
-                counter.add(outcome.scores, image.label, where=image.path)
-            elif outcome.error is not None:
+        for image, found in zip(rest, scored, strict=True):
+            if found.scores is not None:
+                rank, guess = counter.add(found.scores, image.label, where=image.path)
+                outcome = Outcome(rank, guess)
+            else:
+                assert found.error is not None
                 if strict:
-                    raise outcome.error
-                unreadable.append((image.path, _reason(outcome.error)))
+                    raise found.error
+                outcome = Outcome(reason=_reason(found.error))
+                unreadable.append((image.path, _reason(found.error)))
+            if journal is not None:
+                journal.add(outcome, before_s + time.perf_counter() - start)
             if on_image is not None:
                 on_image(
                     Progress(
                         done=counter.images + len(unreadable),
                         total=len(dataset.images),
+                        resumed=len(done),
                         top1=counter.top1 if counter.images else None,
                         top5=counter.top5 if counter.images else None,
                         unreadable=len(unreadable),
@@ -193,10 +114,14 @@ def evaluate(
         interrupted = True
     finally:
         scored.close()
-    seconds = time.perf_counter() - start
+        if journal is not None:
+            journal.close()
+    seconds = before_s + time.perf_counter() - start
     if not counter.images:
         path, reason = unreadable[0]
         raise DataError(f"none of the {len(unreadable)} images can be read", where=path, hint=f"this one: {reason}")
+    if journal is not None and not interrupted:
+        journal.remove()
     return EvaluationResult(
         top1=counter.top1,
         top5=counter.top5,
@@ -204,23 +129,29 @@ def evaluate(
         unreadable=tuple(unreadable),
         interrupted=interrupted,
         total=len(dataset.images),
-        network=classifier.recipe.name,
-        classes=classifier.classes,
-        prototxt_sha256=_file_sha256(classifier.recipe.prototxt),
-        weights_sha256=_file_sha256(classifier.recipe.weights),
         protocol=classifier.protocol,
-        engine=engine.name,
-        device=engine.device,
-        precision=engine.precision,
         threads=engine.threads,
         batch_size=engine.batch_size,
         data=dataset.name,
-        label_list=dataset.label_list,
-        label_list_sha256=dataset.label_list_sha256,
-        images_sha256=dataset.images_sha256,
-        versions=_versions(engine.name, engine.version),
         confusion=counter.confusion,
+        **_identity(classifier, dataset),
     )
+
+
+def open_journal(folder: Path, classifier: Classifier, dataset: Dataset, *, resume: bool = True) -> Journal | None:
+    """Open the journal of an evaluation; see :meth:`caffezoo.evaluation.journal.Journal.open`.
+
+    It belongs to everything that the scores depend on, down to the versions and the images' paths; threads and batch
+    size, which change no more than rounding, may be others.
+    """
+    paths = hashlib.sha256("\0".join(os.path.abspath(image.path) for image in dataset.images).encode())
+    identity = {
+        **_identity(classifier, dataset),
+        "protocol": classifier.protocol.to_json(),
+        "images": len(dataset.images),
+        "paths_sha256": paths.hexdigest(),
+    }
+    return Journal.open(folder, identity, resume=resume)
 
 
 def default_workers() -> int:
@@ -230,6 +161,24 @@ def default_workers() -> int:
 
 def _reason(error: ImageError) -> str:
     return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+def _identity(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
+    """What an evaluation is of, and what runs it."""
+    recipe, engine = classifier.recipe, classifier.engine
+    return {
+        "network": recipe.name,
+        "classes": classifier.classes,
+        "prototxt_sha256": _file_sha256(recipe.prototxt),
+        "weights_sha256": _file_sha256(recipe.weights),
+        "engine": engine.name,
+        "device": engine.device,
+        "precision": engine.precision,
+        "label_list": dataset.label_list,
+        "label_list_sha256": dataset.label_list_sha256,
+        "images_sha256": dataset.images_sha256,
+        "versions": _versions(engine.name, engine.version),
+    }
 
 
 def _file_sha256(path: Path) -> str:

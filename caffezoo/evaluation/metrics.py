@@ -113,21 +113,25 @@ def guess_of(scores: NDArray[Any], label: int, rank: int) -> int:
 class ErrorCounter:
     """Counts top-1 and top-5 errors, and which class was taken for which, as scores arrive."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         self.images = 0
-        self.classes = 0
+        self.classes = classes
         self._errors = {1: 0, 5: 0}
         self._taken: Counter[tuple[int, int]] = Counter()
 
-    def add(self, scores: NDArray[Any], label: int, *, where: str | None = None) -> int:
-        """Count one image and return the rank of its true class (0: right)."""
+    def add(self, scores: NDArray[Any], label: int, *, where: str | None = None) -> tuple[int, int]:
+        """Count one image; return the rank of its true class (0: right), and the class that it was taken for."""
         rank = true_rank(scores, label, where=where)
+        guess = guess_of(scores, label, rank)
+        self.count(label, rank, guess)
+        return rank, guess
+
+    def count(self, label: int, rank: int, guess: int) -> None:
+        """Count one image whose rank and guess are known."""
         self.images += 1
-        self.classes = scores.size
         for k in self._errors:
             self._errors[k] += rank >= k
-        self._taken[label, guess_of(scores, label, rank)] += 1
-        return rank
+        self._taken[label, guess] += 1
 
     @property
     def confusion(self) -> tuple[tuple[int, int, int], ...]:

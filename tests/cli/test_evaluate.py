@@ -1,8 +1,10 @@
 """The commands evaluate and classify from flags to output, on a small real network in files."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -107,6 +109,30 @@ def test_record_keeps_the_run_and_what_was_taken_for_what(files, capsys):
     confusion = [(c.run, c.label, c.guess, c.images) for c in Store(store).confusion().rows]
     assert confusion == [(row.run, k, k, 1) for k in range(5)] + [(row.run, 4, 5, 1)]
     assert run(capsys, "results", "check", "--results", store)[0] == 0
+
+
+def test_a_killed_evaluation_goes_on_with_the_same_command(files):
+    for i in range(6, 6000):
+        (files / f"images/{i}.jpg").hardlink_to(files / f"images/{i % 6}.jpg")
+    (files / "val.txt").write_text("\n".join(f"{i}.jpg {i % 6}" for i in range(6000)))
+    command = [sys.executable, "-m", "caffezoo", "evaluate", *network_flags(files), *data_flags(files), "--json"]
+    options = {"env": {**os.environ, "CAFFEZOO_CACHE": str(files / "cache")}, "text": True}
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    end = time.monotonic() + 60
+    while not any(f.read_bytes().count(b"\n") > 20 for f in (files / "cache").glob("evaluations/*.jsonl")):
+        assert running.poll() is None
+        assert time.monotonic() < end
+    running.kill()
+    running.wait()
+    (journal,) = (files / "cache/evaluations").iterdir()
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 20 <= done < 6000
+    finished = subprocess.run(command, capture_output=True, check=True, **options)
+    assert f"going on after {done} of 6000 images (--no-resume starts anew)" in finished.stderr
+    record = json.loads(finished.stdout)
+    assert (record["images"], record["top1_error"]) == (6000, 0)
+    assert record["confusion"] == [[k, k, 1000] for k in range(6)]
+    assert list((files / "cache/evaluations").iterdir()) == []
 
 
 def test_results_without_record(files, capsys):

@@ -12,7 +12,7 @@ from caffezoo.evaluation.classification import Classification, classify
 from caffezoo.evaluation.classifier import Classifier, Recipe
 from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.evaluator import evaluate
+from caffezoo.evaluation.evaluator import evaluate, open_journal
 from caffezoo.evaluation.images import read_image
 from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.metrics import ErrorRate
@@ -108,6 +108,47 @@ def test_an_interrupt_keeps_what_was_done(classifier, pictures, scores):
     classifier.engine.run = stop_at_once
     with pytest.raises(KeyboardInterrupt):
         evaluate(classifier, dataset(pictures, labels))
+
+
+@pytest.mark.parametrize("stop_after", [1, 6, 10])
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(classifier, pictures, scores, tmp_path, stop_after):
+    images = dataset(pictures, [int(s.argsort()[-1 - i % 3]) for i, s in enumerate(scores)])
+    Path(pictures[4]).write_bytes(b"no image")
+    whole = evaluate(classifier, images)
+
+    def stop(progress):
+        if progress.done == stop_after:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "journals"
+    first = evaluate(classifier, images, journal=open_journal(folder, classifier, images), on_image=stop)
+    assert (first.interrupted, first.images + len(first.unreadable)) == (True, stop_after)
+    (file,) = folder.iterdir()
+    classifier.engine.batches.clear()
+    journal = open_journal(folder, classifier, images)
+    assert len(journal.outcomes) == stop_after
+    seen = []
+    second = evaluate(classifier, images, journal=journal, on_image=seen.append)
+    assert [p.done for p in seen] == list(range(stop_after + 1, 12))
+    assert seen[0].resumed == stop_after
+    assert (second.top1, second.top5, second.confusion) == (whole.top1, whole.top5, whole.confusion)
+    assert (second.unreadable, second.interrupted) == (whole.unreadable, False)
+    assert second.seconds >= journal.seconds > 0
+    assert not file.exists()
+    assert open_journal(folder, classifier, images).outcomes == []
+
+
+def test_other_settings_have_a_journal_of_their_own(classifier, pictures, tmp_path):
+    images = dataset(pictures, [0] * 11)
+    others = [
+        (replace(classifier, protocol=Protocol(48, 32)), images),
+        (classifier, dataset(pictures, [1] * 11)),
+        (classifier, dataset(pictures[::-1], [0] * 11)),
+    ]
+    paths = {open_journal(tmp_path / "journals", *settings).path for settings in [(classifier, images), *others]}
+    assert len(paths) == 4
+    (tmp_path / "net.caffemodel").write_text("others")
+    assert open_journal(tmp_path / "journals", classifier, images).path not in paths
 
 
 def test_scores_that_are_not_finite_name_the_image(classifier, pictures):

@@ -43,17 +43,17 @@ def test_rank_counts_ties_against(scores, data):
 
 
 def test_counting():
-    counter = ErrorCounter()
+    counter = ErrorCounter(6)
     scores = np.array([0.3, 0.25, 0.2, 0.1, 0.1, 0.05])
-    assert [counter.add(scores, label) for label in (0, 1, 2, 5)] == [0, 1, 2, 5]
+    assert [counter.add(scores, label)[0] for label in (0, 1, 2, 5)] == [0, 1, 2, 5]
     assert counter.top1 == ErrorRate(3, 4)
     assert counter.top5 == ErrorRate(1, 4)
-    assert counter.add(np.full(6, 1 / 6), 0) == 5  # the same score everywhere is wrong everywhere
+    assert counter.add(np.full(6, 1 / 6), 0) == (5, 1)  # the same score everywhere is wrong everywhere
     assert (counter.top1.errors, counter.top5.errors) == (4, 2)
 
 
 def test_fewer_than_five_classes_have_no_top5():
-    counter = ErrorCounter()
+    counter = ErrorCounter(2)
     counter.add(np.array([0.1, 0.9]), 0)
     assert counter.top5 is None
     assert counter.top1.percent == 100
@@ -77,7 +77,7 @@ def test_the_guess_is_right_exactly_where_the_rank_is(values, data):
 
 
 def test_what_was_taken_for_what():
-    counter = ErrorCounter()
+    counter = ErrorCounter(3)
     for label, scores in ((0, [3, 1, 2]), (1, [3, 1, 2]), (0, [3, 1, 2]), (2, [2, 1, 2])):
         counter.add(np.array(scores, float), label)
     assert counter.confusion == ((0, 0, 2), (1, 0, 1), (2, 0, 1))  # a tie is not right

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from caffezoo.evaluation.evaluator import EvaluationResult
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.result import EvaluationResult
 from caffezoo.report.provenance import provenance
 
 

@@ -1,0 +1,106 @@
+"""What an evaluation found, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from caffezoo.evaluation.metrics import ErrorRate
+from caffezoo.evaluation.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an evaluation is: ``done`` of ``total`` images, the first ``resumed`` of which an earlier run did."""
+
+    done: int
+    total: int
+    resumed: int
+    top1: ErrorRate | None
+    top5: ErrorRate | None
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation found, and everything that it depends on.
+
+    Attributes
+    ----------
+    top1, top5 : ErrorRate
+        Of the readable images; ``top5`` is None below five classes.
+    seconds : float
+        From the first image to the last; loading is not in it.
+    unreadable : tuple of (path, reason)
+    interrupted : bool
+        Stopped by the user: the rates are those of the images until then.
+    total : int
+        Images that were to be evaluated.
+    confusion : tuple of (label, guess, images)
+        How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
+    """
+
+    top1: ErrorRate
+    top5: ErrorRate | None
+    seconds: float
+    unreadable: tuple[tuple[str, str], ...]
+    interrupted: bool
+    total: int
+    network: str
+    classes: int
+    prototxt_sha256: str
+    weights_sha256: str
+    protocol: Protocol
+    engine: str
+    device: str
+    precision: str
+    threads: int
+    batch_size: int
+    data: str
+    label_list: str
+    label_list_sha256: str
+    images_sha256: str
+    versions: dict[str, str]
+    confusion: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Images that were scored."""
+        return self.top1.images
+
+    @property
+    def images_per_second(self) -> float:
+        return (self.images + len(self.unreadable)) / self.seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values; error rates and their 95 % intervals in percent."""
+        return {
+            "network": self.network,
+            "top1_error": self.top1.percent,
+            "top1_interval": list(self.top1.interval_percent),
+            "top5_error": self.top5.percent if self.top5 else None,
+            "top5_interval": list(self.top5.interval_percent) if self.top5 else None,
+            "images": self.images,
+            "images_per_second": self.images_per_second,
+            "seconds": self.seconds,
+            "unreadable": [{"image": path, "reason": reason} for path, reason in self.unreadable],
+            "interrupted": self.interrupted,
+            "total": self.total,
+            "classes": self.classes,
+            "protocol": self.protocol.to_json(),
+            "engine": self.engine,
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads,
+            "batch_size": self.batch_size,
+            "data": self.data,
+            "label_list": self.label_list,
+            "sha256": {
+                "prototxt": self.prototxt_sha256,
+                "weights": self.weights_sha256,
+                "label_list": self.label_list_sha256 or None,
+                "images": self.images_sha256,
+            },
+            "versions": self.versions,
+            "confusion": [list(taken) for taken in self.confusion],
+        }
