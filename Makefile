@@ -29,7 +29,7 @@ lint: .venv/.lint
 	$(BIN)/caffezoo results check
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
-	@status=0; for part in engines evaluation formats fetch; do \
+	@status=0; for part in engines evaluation formats fetch report; do \
 	  echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
 
 oracle:  ## real Caffe in a venv of its own, where a Python 3.7-3.9 exists
