@@ -72,6 +72,10 @@ def time(
     record: Annotated[
         bool, typer.Option("--record", help="Append to time.csv; what it holds already is not measured again.")
     ] = False,
+    max_spread: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="With --record: measure again what is held with a larger spread."),
+    ] = None,
     results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
     index: recipes.IndexOption = None,
@@ -100,6 +104,8 @@ def time(
         raise UsageError("--caffe and --engine exclude each other", hint="--caffe runs Caffe's own program")
     if results is not None and not record:
         raise UsageError("--results is for --record")
+    if max_spread is not None and not (record and 0 < max_spread < float("inf")):
+        raise UsageError("--max-spread is percent above 0, and for --record")
     if iterations is not None and iterations < 1:
         raise UsageError(f"{iterations} iterations are not positive")
     if not 0 < budget < float("inf") or not 0 < timeout < float("inf"):
@@ -114,7 +120,7 @@ def time(
         raise UsageError("Caffe's own program runs float32, forward and backward")
     else:
         find_caffe(caffe)
-    output = _Output(as_json, as_csv, record, results)
+    output = _Output(as_json, as_csv, record, results, max_spread)
     failures: list[Failure] = []
     with _progress(len(jobs)) as show:
         for number, job in enumerate(jobs):
@@ -202,9 +208,12 @@ def _check(settings: Sequence[Settings]) -> None:
 class _Output:
     """Prints what is measured as it comes, and keeps it in the store."""
 
-    def __init__(self, as_json: bool, as_csv: bool, record: bool, results: Path | None) -> None:
+    def __init__(
+        self, as_json: bool, as_csv: bool, record: bool, results: Path | None, max_spread: float | None
+    ) -> None:
         self.as_json = as_json
         self.as_csv = as_csv
+        self._max_spread = None if max_spread is None else max_spread / 100
         self.skipped = 0
         self._measured: list[Measurement] = []
         self._store: Store | None = None
@@ -223,7 +232,7 @@ class _Output:
         from caffezoo.timing.session import is_measured
 
         size = job.crop_size or input_side(Network.load(job.prototxt))
-        found = is_measured(self._rows, job, size, settings, cpu_name())
+        found = is_measured(self._rows, job, size, settings, cpu_name(), self._max_spread)
         self.skipped += found
         return found
 

@@ -31,11 +31,19 @@ class Failure:
     error: ZooError
 
 
-def is_measured(rows: Iterable[TimeRow], job: Job, crop_size: int, settings: Settings, cpu: str) -> bool:
+def is_measured(
+    rows: Iterable[TimeRow],
+    job: Job,
+    crop_size: int,
+    settings: Settings,
+    cpu: str,
+    max_spread: float | None = None,
+) -> bool:
     """Tell whether a store holds a measurement already.
 
     It must be of the same prototxt, size, batch, engine and precision, on this CPU or on a GPU as asked, with the
-    backward pass if that is asked; where the engine chooses its threads, any number of them will do.
+    backward pass if that is asked; where the engine chooses its threads, any number of them will do. With
+    ``max_spread`` no spread of it may be a larger share of its median.
     """
     backward = settings.backward and settings.engine in BACKWARD_ENGINES
     wanted = (job.network, crop_size, job.batch_size, settings.engine, settings.precision, job.prototxt_sha256, cpu)
@@ -44,8 +52,15 @@ def is_measured(rows: Iterable[TimeRow], job: Job, crop_size: int, settings: Set
         and settings.threads in (None, r.threads)
         and r.device.startswith("GPU") == (settings.gpu is not None)
         and not (backward and r.backward_ms is None)
+        and (max_spread is None or relative_spread(r) <= max_spread)
         for r in rows
     )
+
+
+def relative_spread(row: TimeRow) -> float:
+    """Return the larger spread of a measurement, forward or backward, as a share of its median."""
+    pairs = ((row.forward_spread_ms, row.forward_ms), (row.backward_spread_ms, row.backward_ms))
+    return max((spread / median for spread, median in pairs if spread is not None and median is not None), default=0.0)
 
 
 def measure_job(

@@ -68,6 +68,23 @@ def test_a_recorded_measurement_is_not_made_again(
     assert len(store.time().rows) == 3
 
 
+def test_a_measurement_with_a_large_spread_is_made_again(
+    prototxt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = ["--net", prototxt, *QUICK, "--record", "--results", str(tmp_path)]
+    assert run(*record) == 0
+    assert run(*record, "--max-spread", "100000") == 0
+    (row,) = Store(tmp_path).time().rows
+    assert row.forward_spread_ms is not None
+    assert row.forward_ms is not None
+    percent = 100 * row.forward_spread_ms / row.forward_ms
+    assert percent > 0
+    assert run(*record, "--max-spread", str(percent / 2)) == 0
+    assert len(Store(tmp_path).time().rows) == 2
+    assert run("--net", prototxt, *QUICK, "--max-spread", "5") == 2
+    assert "--max-spread is percent above 0, and for --record" in capsys.readouterr().err
+
+
 def test_the_real_program_is_followed(
     prototxt: str,
     caffe: str,  # noqa: F811
