@@ -137,15 +137,7 @@ def crop_chart() -> Json:
         HoverTool(renderers=[marks], tooltips=[("curve", "@title"), ("crop", "@x px"), ("error", "@y{0.00} %")])
     )
     chart.yaxis.axis_label = "error, %"
-    chart.add_layout(chart.legend[0], "below")
-    chart.legend[0].update(
-        name="legend",
-        location="left",
-        orientation="horizontal",
-        ncols=2,
-        border_line_color=None,
-        label_text_font_size="12px",
-    )
+    _set_legend_below(chart, columns=2)
     return _finished(chart)
 
 
@@ -178,17 +170,22 @@ def layer_chart() -> Json:
         )
     )
     chart.xaxis.axis_label = "layer, in the order of the prototxt"
-    chart.yaxis.axis_label = "ms: forward above, backward below the line"
+    chart.yaxis.axis_label = "ms"
+    _set_legend_below(chart, columns=3)
+    return _finished(chart)
+
+
+def _set_legend_below(chart: Any, columns: int) -> None:
     chart.add_layout(chart.legend[0], "below")
     chart.legend[0].update(
         name="legend",
         location="left",
         orientation="horizontal",
-        ncols=3,
+        ncols=columns,
+        spacing=14,
         border_line_color=None,
         label_text_font_size="12px",
     )
-    return _finished(chart)
 
 
 def curve_data(curves: Sequence[Curve]) -> Json:

@@ -29,8 +29,7 @@ def time_table(data: ZooData) -> Table:
     published: dict[_Place, Record] = {}
     for position, (name, record) in enumerate(data.records.items()):
         for size in _preset_sizes(record):
-            row = next((t for t in _published_at(record, size, 1) if not t["device"].startswith("CPU")), None)
-            if row:
+            if row := _published_on_gpu(record, size):
                 published[_Place(position, name, size, 1)] = row
     positions = {name: i for i, name in enumerate(data.records)}
     for own in data.time:
@@ -77,7 +76,6 @@ def timed_runs_table(data: ZooData) -> Table:
     order = list(data.records)
     rows = []
     for row in sorted(newest.values(), key=lambda r: (order.index(r.network), r.crop_size, r.batch_size)):
-        published = _published_at(data.records[row.network], row.crop_size, row.batch_size)
         rows.append(
             (
                 cell(row.network),
@@ -88,19 +86,13 @@ def timed_runs_table(data: ZooData) -> Table:
                 cell(None if row.memory_peak_bytes is None else row.memory_peak_bytes / 2**20, 0),
                 cell(setup(row)),
                 cell(row.date[:10]),
-                forward_backward(published[0] if published else None),
-                cell(published[0]["device"] if published else None),
             )
         )
-    titles = (
-        "network|crop px|batch|forward ms|backward ms|memory MiB|measured in|date|published F/B ms|published on".split(
-            "|"
-        )
-    )
-    words = ("network", "measured in", "date", "published on")
+    titles = "network|crop px|batch|forward ms|backward ms|memory MiB|measured in|date".split("|")
+    words = ("network", "measured in", "date")
     return Table(
         "timed-runs",
-        "Time of a batch: medians ± interquartile range.",
+        "Times of a batch, measured with this package: medians ± interquartile range.",
         tuple(Column(title, number=title not in words) for title in titles),
         tuple(rows),
     )
@@ -110,9 +102,10 @@ def _preset_sizes(record: Record) -> list[int]:
     return [found["crop_size"] for preset in PRESETS if (found := sizes(record, preset))]
 
 
-def _published_at(record: Record, crop_size: int, batch_size: int) -> list[Record]:
-    wanted = (batch_size, crop_size)
-    return [row for row in time_rows(record) if (row.get("batch", 1), row.get("crop_size")) == wanted]
+def _published_on_gpu(record: Record, crop_size: int) -> Record | None:
+    """The first published time of one image at a crop size that is not of a CPU."""
+    rows = (row for row in time_rows(record) if (row.get("batch", 1), row.get("crop_size")) == (1, crop_size))
+    return next((row for row in rows if not row["device"].startswith("CPU")), None)
 
 
 def _setups(lines: Iterable[Mapping[str, TimeRow]]) -> dict[str, tuple[str, str]]:

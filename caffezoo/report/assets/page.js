@@ -36,24 +36,29 @@ function tell(stage) {
   document.documentElement.dataset[stage] = String(Math.round(performance.now()));
 }
 
-// Loads the charting library once the browser has shown the page: tables and filters work before the charts are there.
-function startCharts(draw) {
-  const load = () => {
+// Begins to load the charting library, where the page has a chart; resolves to whether it is there. The browser compiles
+// it beside the scripts that follow, so tables and filters wait for none of it.
+function loadCharts() {
+  if (!document.querySelector(".chart")) return Promise.resolve(false);
+  return new Promise((resolve) => {
     const script = document.createElement("script");
     script.src = new URL("bokeh.js", ASSETS);
-    script.addEventListener("load", async () => {
-      await draw();
-      tell("ready");
-    });
+    script.addEventListener("load", () => resolve(true));
     script.addEventListener("error", () => {
       for (const place of document.querySelectorAll(".chart")) place.textContent = "assets/bokeh.js is missing: no chart.";
-      tell("ready");
+      resolve(false);
     });
     document.head.append(script);
-  };
+  });
+}
+
+const charts = loadCharts();
+
+// Draws the charts when their library is there; the page without them is complete now.
+async function startCharts(draw) {
   tell("usable");
-  if (document.querySelector(".chart")) requestAnimationFrame(() => setTimeout(load));
-  else tell("ready");
+  if (await charts) await draw();
+  tell("ready");
 }
 
 // Draws the chart of a data block; returns a function from a model's name to the model.
