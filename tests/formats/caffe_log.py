@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,14 +14,18 @@ from tests.oracle import oracle_python
 
 
 def run_caffe(code: str, *arguments: Path) -> tuple[int, str, str]:
-    """Run Python code under real Caffe; return exit status, stdout and stderr."""
+    """Run Python code under real Caffe, beside its first file; return exit status, stdout and stderr.
+
+    Caffe makes a database where a Data layer names one that is not there.
+    """
     python = oracle_python()
     assert python is not None
     done = subprocess.run(
-        [python, "-c", "import sys, caffe\nimport numpy as np\n" + code, *map(str, arguments)],
+        [os.path.abspath(python), "-c", "import sys, caffe\nimport numpy as np\n" + code, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
+        cwd=arguments[0].parent,
     )
     return done.returncode, done.stdout, done.stderr
 
