@@ -1,4 +1,4 @@
-"""Build step: the wheel carries the index, the prototxts and the label files in ``caffezoo/_data``.
+"""Build step: the wheel carries the index, the prototxts, the label files and the results in ``caffezoo/_data``.
 
 Everything else stands in setup.cfg. A checkout and an editable install read the files at the root.
 """
@@ -10,7 +10,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-CARRIED = ("zoo_index.yaml", "prototxt/**/*.prototxt", "cls/*.txt")
+CARRIED = ("zoo_index.yaml", "prototxt/**/*.prototxt", "cls/*.txt", "results/*.csv")
 
 
 class BuildWithData(build_py):

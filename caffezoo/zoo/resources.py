@@ -1,6 +1,6 @@
 """Where the zoo's own files are: in a checkout beside the package, in an installed wheel in ``caffezoo/_data``.
 
-``setup.py`` copies the index, the prototxts and the label files into ``caffezoo/_data`` of a build; a checkout (also
+``setup.py`` copies the index, the prototxts, the label files and the results into ``caffezoo/_data`` of a build; a checkout (also
 one that is installed with ``pip install -e``) reads them where they lie, at the root.
 """
 
@@ -16,7 +16,7 @@ MAX_INDEX_BYTES = 8 * 2**20
 
 
 def data_root() -> Path:
-    """The folder that holds ``zoo_index.yaml``, ``prototxt/`` and ``cls/``.
+    """The folder that holds ``zoo_index.yaml``, ``prototxt/``, ``cls/`` and ``results/``.
 
     Raises
     ------

@@ -48,6 +48,7 @@ def checkout_files() -> list[Path]:
         "caffezoo",
         "prototxt",
         "cls",
+        "results",
         "zoo_index.yaml",
         "setup.*",
         "pyproject.toml",
@@ -81,7 +82,7 @@ def test_a_wheel_built_from_the_sdist_carries_the_files_and_works_elsewhere(tmp_
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(site)
-    for pattern in ("prototxt/**/*.prototxt", "cls/*.txt", "zoo_index.yaml"):
+    for pattern in ("prototxt/**/*.prototxt", "cls/*.txt", "results/*.csv", "zoo_index.yaml"):
         expected = {f"caffezoo/_data/{f.relative_to(ROOT).as_posix()}" for f in ROOT.glob(pattern)} & {
             f"caffezoo/_data/{f.relative_to(ROOT).as_posix()}" for f in checkout_files()
         }
