@@ -1,7 +1,7 @@
 """Where the zoo's own files are: in a checkout beside the package, in an installed wheel in ``caffezoo/_data``.
 
-``setup.py`` copies the index, the prototxts, the label files and the results into ``caffezoo/_data`` of a build; a checkout (also
-one that is installed with ``pip install -e``) reads them where they lie, at the root.
+``setup.py`` copies the index, the prototxts, the label files and the results into ``caffezoo/_data`` of a build; a
+checkout (also one that is installed with ``pip install -e``) reads them where they lie, at the root.
 """
 
 from __future__ import annotations
