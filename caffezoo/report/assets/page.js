@@ -171,6 +171,10 @@ function startIndex() {
 
   function apply() {
     table.search.fixed("words", byId("search").value.trim() || null).draw();
+    showPassing();
+  }
+
+  function showPassing() {
     const rows = table.rows({ search: "applied" }).nodes().toArray();
     passing = new Set(rows.map((row) => row.querySelector(".pick").value));
     byId("count").textContent = `${rows.length} of ${table.rows().count()} networks`;
@@ -182,7 +186,9 @@ function startIndex() {
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("reset", () => setTimeout(apply));
   startPicking(byId("networks"), byId("compare"));
-  apply();
+  // A browser that goes back to the page fills the filters in again; else all rows are drawn already.
+  if ([...filters.querySelectorAll("input, select")].some((field) => field.value)) apply();
+  else showPassing();
 
   startCharts(async () => {
     const model = await embed("cost-chart", byId("chart"));
