@@ -54,11 +54,11 @@ function loadCharts() {
 
 const charts = loadCharts();
 
-// Draws the charts when their library is there; the page without them is complete now.
+// Draws the charts when their library is there; the page without them is complete now. "ready": a frame with them is shown.
 async function startCharts(draw) {
   tell("usable");
   if (await charts) await draw();
-  tell("ready");
+  requestAnimationFrame(() => setTimeout(() => tell("ready")));
 }
 
 // Draws the chart of a data block; returns a function from a model's name to the model.
