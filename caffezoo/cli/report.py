@@ -28,11 +28,12 @@ def report(
     """
     from caffezoo.cli.tables import counting
     from caffezoo.report.page import write_report
+    from caffezoo.report.rows import LayerRow
     from caffezoo.report.zoo_data import ZooData
     from caffezoo.zoo.index import load_index
 
     store = open_store(folder)
-    warn_of_faults(store)
+    warn_of_faults(store, LayerRow)
     data = ZooData(load_index(index), store, counting)
     written = write_report(data, html, jobs or os.cpu_count() or 1, _drawing)
     print(f"wrote {written.index}: {written.networks} networks, {written.bytes / 2**20:.1f} MiB")

@@ -179,6 +179,8 @@ def _read(file: Path, name: str) -> tuple[str, datetime]:
             with file.open("rb") as stream:
                 content = stream.read(MAX_RECORD_BYTES + 1)
             written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        if len(content) > MAX_RECORD_BYTES:
+            raise ResultsError(f"is larger than {MAX_RECORD_BYTES >> 20} MiB", where=name)
         return content.decode("utf-8"), written
     except OSError as error:
         raise ResultsError(f"cannot be read: {error.strerror}", where=name) from None

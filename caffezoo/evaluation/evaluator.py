@@ -70,6 +70,8 @@ def evaluate(
     for image, outcome in zip(dataset.images, done, strict=False):
         if outcome.reason is None:
             counter.count(image.label, outcome.rank, outcome.guess)
+        elif strict:
+            raise ImageError(outcome.reason, where=image.path)
         else:
             unreadable.append((image.path, outcome.reason))
     before_s = journal.seconds if journal else 0.0

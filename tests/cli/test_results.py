@@ -187,6 +187,15 @@ def test_add_a_log_of_caffe_train(folder: str, capsys: pytest.CaptureFixture[str
     assert "records.json is none" in capsys.readouterr().err
 
 
+def test_a_log_that_is_too_large_is_refused_whole(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("caffezoo.report.records.MAX_RECORD_BYTES", 1 << 14)
+    assert run("add", str(LOGS / "multistep.log"), "--net", "resnet18-priv", "--results", folder) == 1
+    assert "multistep.log: is larger than" in capsys.readouterr().err
+    assert list(Path(folder).iterdir()) == []
+
+
 def test_check_names_a_file_that_cannot_be_read(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     (Path(folder) / "time.csv").write_text("a,b\n")
     assert run("check", "--results", folder) == 1

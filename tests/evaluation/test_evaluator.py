@@ -138,6 +138,20 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(classifier, pictures
     assert open_journal(folder, classifier, images).outcomes == []
 
 
+def test_strict_stops_at_what_the_journal_holds_too(classifier, pictures, tmp_path):
+    images = dataset(pictures, [0] * 11)
+    Path(pictures[1]).write_bytes(b"no image")
+
+    def stop(progress):
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    evaluate(classifier, images, journal=open_journal(tmp_path / "journals", classifier, images), on_image=stop)
+    journal = open_journal(tmp_path / "journals", classifier, images)
+    with pytest.raises(ImageError, match=r"picture 01\.jpg: not an image"):
+        evaluate(classifier, images, strict=True, journal=journal)
+
+
 def test_other_settings_have_a_journal_of_their_own(classifier, pictures, tmp_path):
     images = dataset(pictures, [0] * 11)
     others = [
