@@ -50,7 +50,7 @@ class _Item:
         self.tops = tops
 
     def replace(self, proto: pb.LayerParameter, blobs: tuple[np.ndarray, ...]) -> None:
-        self.layer = make_layer(proto, self.layer.where)
+        self.layer = make_layer(proto, self.layer.where, self.layer.phase)
         self.blobs = blobs
 
 

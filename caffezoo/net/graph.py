@@ -205,7 +205,8 @@ class Network:
         current: dict[str, BlobId] = {}
         nodes = []
         for proto, line in zip(self.prototxt.net.layer, self.prototxt.lines, strict=True):
-            layer = make_layer(proto, f"{self.path}:{line}" if line else self.path)
+            where = f"{self.path}:{line}" if line else self.path
+            layer = make_layer(proto, where, self.prototxt.net.state.phase)
             bottoms = tuple(current[b] for b in proto.bottom)
             below = tuple(shapes[b] for b in bottoms)
             if layer.is_input:

@@ -79,6 +79,8 @@ class Layer:
     proto : LayerParameter
     where : str
         ``file:line`` of the layer, for messages.
+    phase : int
+        The network's phase, ``TRAIN`` or ``TEST``: that of a layer whose own is unset (Caffe's ``Net::Init``).
     """
 
     param_name: ClassVar[str | None] = None
@@ -89,9 +91,10 @@ class Layer:
     is_identity: ClassVar[bool] = False  # at TEST, as Dropout
     differentiable: ClassVar[bool] = True  # whether Caffe has a backward pass for it
 
-    def __init__(self, proto: pb.LayerParameter, where: str = "") -> None:
+    def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
         self.where = where
+        self.phase: int = proto.phase if proto.HasField("phase") else phase
         self.param: Any = getattr(proto, self.param_name) if self.param_name else None
         self._check_count("bottom", len(proto.bottom), self.bottom_count)
         self._check_count("top", len(proto.top), self.top_count)
@@ -219,7 +222,7 @@ def layer_types() -> Mapping[str, type[Layer]]:
     return dict(sorted(_REGISTRY.items()))
 
 
-def make_layer(proto: pb.LayerParameter, where: str = "") -> Layer:
+def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> Layer:
     """Return the layer object of a LayerParameter.
 
     Raises
@@ -234,4 +237,4 @@ def make_layer(proto: pb.LayerParameter, where: str = "") -> Layer:
         raise UnknownLayerError(
             f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=near.hint
         ) from None
-    return cls(proto, where)
+    return cls(proto, where, phase)

@@ -81,7 +81,7 @@ def _renamed(node: Node, names: dict[BlobId, str]) -> Layer:
     proto.CopyFrom(node.layer.proto)
     proto.bottom[:] = bottoms
     proto.top[:] = tops
-    return make_layer(proto, node.layer.where)
+    return make_layer(proto, node.layer.where, node.layer.phase)
 
 
 def _input(node: Node) -> pb.LayerParameter:

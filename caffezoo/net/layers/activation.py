@@ -212,7 +212,7 @@ class Dropout(Layer):
     is_identity = True
 
     def onnx(self, scope: LayerScope) -> list[str]:
-        if self.proto.HasField("phase") and self.proto.phase == pb.TRAIN:
+        if self.phase == pb.TRAIN:
             raise scope.refuse("Dropout in phase TRAIN is random and has no ONNX form")
         return [scope.bottoms[0]]
 

@@ -45,7 +45,7 @@ class BatchNorm(Layer):
         """Whether the learned mean and variance are in force; by default in phase TEST."""
         if self.param.HasField("use_global_stats"):
             return bool(self.param.use_global_stats)
-        return not (self.proto.HasField("phase") and self.proto.phase == pb.TRAIN)
+        return self.phase != pb.TRAIN
 
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         return self._map(blobs) if self.uses_global_stats else None
