@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,15 +9,9 @@ from typing import Annotated
 
 import typer
 
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
 from caffezoo.errors import DataError, UnknownNameError, UsageError
-
-
-def counting(done: int, total: int) -> None:
-    """Show on a terminal that costs are counted: it takes a while, once."""
-    if sys.stderr.isatty():
-        end = "\n" if done + 1 == total else ""
-        print(f"\rcounting {done + 1} of {total} prototxts, once", end=end, file=sys.stderr, flush=True)
 
 
 def _complete_table(incomplete: str) -> list[str]:
@@ -75,7 +68,7 @@ def tables(
         )
     store = open_store(folder)
     warn_of_faults(store)
-    data = ZooData(load_index(index), store, counting)
+    data = ZooData(load_index(index), store, counter(COUNTING))
     names = list(dict.fromkeys(table or TABLES))
     ending, write = FORMATS[form or "markdown"]
 
