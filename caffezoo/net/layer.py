@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class Layer:
     in_place_allowed: ClassVar[bool] = True
     is_identity: ClassVar[bool] = False  # at TEST, as Dropout
     differentiable: ClassVar[bool] = True  # whether Caffe has a backward pass for it
+    squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
+    judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
@@ -152,6 +154,17 @@ class Layer:
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
         """Return the layer in BVLC's own layers, or None if it is one of them as it stands."""
         return None
+
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        """Whether every value of its tops is one of its bottoms', or a mean of them at other places of one class.
+
+        Behind such a layer probabilities are still probabilities.
+        """
+        return False
+
+    def squashed(self, bottoms: Sequence[Shape]) -> int:
+        """Return how many values together become probabilities, for a layer that ``squashes`` by a softmax."""
+        raise NotImplementedError(f"{type(self).__name__} is no softmax")
 
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""

@@ -17,6 +17,7 @@ from caffezoo.evaluation.images import read_image
 from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.net.scores import Head
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def classifier(tmp_path, colour_engine):
     for name in ("net.prototxt", "net.caffemodel"):
         (tmp_path / name).write_text(name)
     recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", (0, 0, 0), (1, 1, 1))
-    return Classifier(recipe, Protocol(40, 32), colour_engine(), "prob", 7)
+    head = Head("prob", 7, "probabilities", "the only output", ("prob",), True, "prob", None)
+    return Classifier(recipe, Protocol(40, 32), colour_engine(), head)
 
 
 @pytest.fixture

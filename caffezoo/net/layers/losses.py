@@ -25,6 +25,7 @@ class LabelledLayer(Layer):
 
     bottom_count = (2, 2)
     in_place_allowed = False
+    judges = True
 
     def class_axis(self) -> int:
         """Return the axis of the classes as the prototxt gives it."""
