@@ -103,6 +103,11 @@ class Classifier:
         """How many classes there are scores of."""
         return self.head.classes
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided that the user has to know of."""
+        return self.head.notes
+
     def close(self) -> None:
         """Free the engine."""
         self.engine.close()
@@ -163,6 +168,7 @@ def open_classifier(
     )
     network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
     network, head = with_scores(network, output)
+    _input_side(network.inputs, str(recipe.prototxt))
     loaded = create_engine(
         engine,
         network,
@@ -176,8 +182,8 @@ def open_classifier(
 
 
 def _input_side(inputs: dict[str, tuple[int, ...]], where: str) -> int:
-    shapes = list(inputs.values())
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3:
+    shapes = [shape for shape in inputs.values() if len(shape) == 4]  # a training file has labels beside
+    if len(shapes) != 1 or shapes[0][1] != 3:
         raise NetworkError(
             f"its inputs are {', '.join(f'{n} {list(s)}' for n, s in inputs.items())}, not one image of three channels",
             where=where,

@@ -192,7 +192,7 @@ def test_classify_orders_names_and_goes_on(classifier, pictures, scores, tmp_pat
     assert [(g.index, g.label) for g in first.top] == [(i, names[i]) for i in order]
     np.testing.assert_allclose(first.probabilities, scores[0], atol=1e-6)
     record = json.loads(json.dumps(first.to_json()))
-    assert list(record) == ["image", "top", "probabilities"]
+    assert list(record) == ["image", "top", "probabilities", "output", "kind"]
     assert record["top"][0] == {"index": order[0], "label": names[order[0]], "probability": first.probabilities.max()}
     assert len(next(classify(named, pictures, top=99)).top) == 7
     with pytest.raises(UsageError, match="--top 1 or more"):
