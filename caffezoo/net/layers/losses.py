@@ -82,8 +82,8 @@ def _split_ignored(labels: Any, ignore: int | None) -> tuple[Any, Any]:
 class SoftmaxWithLoss(LabelledLayer, LossLayer):
     """``-log(max(softmax(x)[label], FLT_MIN))`` summed over labels and divided as ``normalization`` says.
 
-    VALID: by labels that are not ignored; FULL: by all; BATCH_SIZE: by the axes before the class axis; NONE: by 1. A
-    second top is the softmax.
+    VALID: by labels that are not ignored; FULL: by all; BATCH_SIZE: by the axes before the class axis; NONE: by 1;
+    PRE_FIXED (R-FCN's fork): by ``pre_fixed_normalizer``. A second top is the softmax.
     """
 
     param_name = "loss_param"
@@ -116,6 +116,10 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
             return [total, softmax][: len(scope.node.tops)]
         if self.normalization == pb.LossParameter.VALID:
             divisor = scope.op("ReduceSum", counted, keepdims=0)
+        elif self.normalization == pb.LossParameter.PRE_FIXED:
+            return [scope.op("Div", total, scope.const(self.param.pre_fixed_normalizer)), softmax][
+                : len(scope.node.tops)
+            ]
         else:
             divisor = scope.op("Cast", scope.op("Size", labels), to=1)
             if self.normalization == pb.LossParameter.BATCH_SIZE:
@@ -127,7 +131,7 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
     def torch(self, scope: TorchScope) -> Compute:
         F, axis = scope.F, self.along(scope.bottom_shapes)
         tops, rule, chosen = len(scope.node.tops), self.normalization, self._chosen(scope, axis)
-        inner = math.prod(scope.bottom_shapes[0][axis + 1 :])
+        inner, fixed = math.prod(scope.bottom_shapes[0][axis + 1 :]), self.param.pre_fixed_normalizer
 
         def compute(own: Any, scores: Any, labels: Any) -> list[Any]:
             labels, counted = chosen(labels)
@@ -139,6 +143,8 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
             divisor: Any = 1.0
             if rule == pb.LossParameter.VALID:
                 divisor = counted.sum().clamp(min=1.0)
+            elif rule == pb.LossParameter.PRE_FIXED:
+                divisor = fixed
             elif rule != pb.LossParameter.NONE:
                 divisor = labels.numel() / (inner if rule == pb.LossParameter.BATCH_SIZE else 1)
             return [total / divisor, F.softmax(scores, axis)][:tops]
