@@ -115,6 +115,8 @@ def document(results: list[dict[str, Any]]) -> str:
     lines = [
         "# Parity with Keras",
         "",
+        "*This page is for whoever wants to know whether an imported network computes what its Keras original does.*",
+        "",
         "Written by `tools/record_parity_keras.py`; do not edit. A model of keras-applications (run on tf.keras), of",
         "keras-squeezenet or of `keras.applications` in Keras 3 gets random kernels, and BatchNormalizations with the",
         "shaken statistics of noise. Keras writes its weights in every layout that it knows; each file is imported",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from caffezoo.cli.console import make_console, shown
 from caffezoo.cli.networks import complete_network, index_option
 from caffezoo.errors import ZooError
 
@@ -145,19 +146,25 @@ def _with_ones(network: Network) -> Network:
 
 
 def _print(results: list[Checked]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, right in (("network", 0), ("parameters", 1), ("GMACs", 1), ("ONNX ops", 1), ("BVLC layers", 1),
                          ("sizes px", 0), ("result", 0)):  # fmt: skip
         table.add_column(title, justify="right" if right else "left", no_wrap=title != "result")
     for r in results:
-        verdict = "[red]" + "; ".join(r.faults).replace("[", r"\[") + "[/red]" if r.faults else "good"
+        verdict = Text(shown("; ".join(r.faults)), "red") if r.faults else Text("good")
         table.add_row(
-            r.network, f"{r.parameters:,}", f"{r.gmacs:.3f}", str(r.operators), str(r.plain_layers), r.sizes, verdict
+            shown(r.network),
+            f"{r.parameters:,}",
+            f"{r.gmacs:.3f}",
+            str(r.operators),
+            str(r.plain_layers),
+            r.sizes,
+            verdict,
         )
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
         console.width = 200
     console.print(table)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.console import say, shown
 from caffezoo.errors import ImageError
 
 
@@ -62,13 +62,13 @@ def classify(
         for outcome in run(classifier, images, top=top):
             if isinstance(outcome, ImageError):
                 unreadable += 1
-                print(f"caffezoo: error: {outcome}", file=sys.stderr)
+                say("error", outcome)
             elif as_json:
                 found.append(outcome.to_json())
             else:
-                print(outcome.image)
+                print(shown(outcome.image))
                 for guess in outcome.top:
-                    print(f"  {100 * guess.probability:6.2f} %  {guess.index:4d}  {guess.label}")
+                    print(f"  {100 * guess.probability:6.2f} %  {guess.index:4d}  {shown(guess.label)}")
     finally:
         classifier.close()
     if as_json:
