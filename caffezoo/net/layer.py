@@ -178,6 +178,31 @@ class Layer:
         """Return the layer that computes ``map_`` and then this layer, or None if one layer cannot do it exactly."""
         return None
 
+    def loss_weights(self) -> tuple[float, ...]:
+        """Return how much every top counts in the network's loss: ``loss_weight``, 0 where it is not given.
+
+        Raises
+        ------
+        ShapeError
+            ``loss_weight`` is neither left out nor given once a top.
+        """
+        given, tops = tuple(float(w) for w in self.proto.loss_weight), len(self.proto.top)
+        if given and len(given) != tops:
+            self.fail(f"takes one loss_weight a top: {tops} top(s), {len(given)} loss_weight")
+        return given or (0.0,) * tops
+
+    def param_specs(self, count: int) -> list[pb.ParamSpec]:
+        """Return the ParamSpec of every blob: the prototxt's, Caffe's defaults where there is none."""
+        given = list(self.proto.param)[:count]
+        return given + [pb.ParamSpec() for _ in range(count - len(given))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "param"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.param = getattr(self.proto, self.param_name) if self.param_name else None
+
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
         """Raise a ShapeError that names this layer."""
         raise ShapeError(message, where=self.label, hint=hint)
