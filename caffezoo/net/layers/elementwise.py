@@ -36,7 +36,7 @@ class Eltwise(Layer):
     def carries(self, bottoms: Sequence[Shape]) -> bool:
         weights = list(self.param.coeff) or [1.0] * len(bottoms)
         mean = self.param.operation == pb.EltwiseParameter.SUM and abs(sum(weights) - 1) < 1e-6
-        return mean and min(weights) >= 0
+        return bool(mean and min(weights) >= 0)
 
     def onnx(self, scope: LayerScope) -> list[str]:
         bottoms = list(scope.bottoms)
