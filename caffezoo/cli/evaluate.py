@@ -53,6 +53,7 @@ def evaluate(
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
+    output: recipes.OutputOption = None,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     batch_size: recipes.BatchSizeOption = 8,
@@ -102,12 +103,15 @@ def evaluate(
         base_size=base_size,
         crop_size=crop_size,
         crops=crops,
+        output=output,
         engine=engine,
         batch_size=min(batch_size, len(dataset.images) * max(crops, 1)),
         precision=precision,
         threads=threads,
         caffe_python=caffe_python,
     )
+    for note in classifier.notes:
+        say("note", note)
     try:
         journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
         if journal and journal.outcomes:
@@ -152,7 +156,7 @@ def _print_result(result: EvaluationResult) -> None:
     skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
     versions = f"{result.engine} {result.versions[result.engine]}"
     threads = f", {result.threads} threads" if result.threads else ""
-    print(f"network      {shown(result.network)}, {result.classes} classes")
+    print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
     print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {result.label_list}")
     print(f"protocol     {crops} of {p.crop_size} px, {sides} {p.base_size} px, {p.decoder}, {p.resizer}")
     print(f"             mean {_triple(p.mean)}, std {_triple(p.std)} (B, G, R)")
