@@ -24,6 +24,9 @@ def classify(
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
     output: recipes.OutputOption = None,
+    network_order: recipes.NetworkOrderOption = None,
+    labels: recipes.LabelsOption = None,
+    drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     batch_size: recipes.BatchSizeOption = 1,
@@ -46,7 +49,18 @@ def classify(
     from caffezoo.evaluation.classification import classify as run
     from caffezoo.evaluation.classifier import open_classifier
 
-    recipe = recipes.make_recipe(net, prototxt, weights, mean=mean, std=std, resize=resize, index=index)
+    recipe = recipes.make_recipe(
+        net,
+        prototxt,
+        weights,
+        mean=mean,
+        std=std,
+        resize=resize,
+        index=index,
+        network_order=network_order,
+        labels=labels,
+        drop_background=drop_background,
+    )
     classifier = open_classifier(
         recipe,
         base_size=base_size,

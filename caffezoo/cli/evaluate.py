@@ -46,14 +46,18 @@ def evaluate(
     label_order: Annotated[
         str | None,
         typer.Option(
-            metavar="2012|2015",
-            help="Order of the ImageNet classes in the list; default: what file names prove, else the network's.",
+            metavar="2012|2015|FILE|listed",
+            help="Order of the ImageNet classes in the list; default: what file names prove, else the network's. "
+            "`listed` believes the list, whatever names tell.",
         ),
     ] = None,
+    labels_from: Annotated[int, typer.Option(metavar="0|1", help="What the list counts its labels from.")] = 0,
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
     output: recipes.OutputOption = None,
+    network_order: recipes.NetworkOrderOption = None,
+    drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     batch_size: recipes.BatchSizeOption = 8,
@@ -88,16 +92,25 @@ def evaluate(
     from caffezoo.evaluation.dataset import open_dataset
     from caffezoo.evaluation.evaluator import default_workers, open_journal
     from caffezoo.evaluation.evaluator import evaluate as run
+    from caffezoo.evaluation.matching import match_labels
     from caffezoo.report.provenance import provenance
     from caffezoo.zoo.resources import cache_dir
 
     if results is not None and not record:
         raise UsageError("--results is for --record")
     store = writable_store(results) if record else None
-    recipe = recipes.make_recipe(net, prototxt, weights, mean=mean, std=std, resize=resize, index=index)
-    dataset = open_dataset(
-        data, val_file=val_file, limit=limit, network_order=recipe.label_order, list_order=label_order
+    recipe = recipes.make_recipe(
+        net,
+        prototxt,
+        weights,
+        mean=mean,
+        std=std,
+        resize=resize,
+        index=index,
+        network_order=network_order,
+        drop_background=drop_background,
     )
+    dataset = open_dataset(data, val_file=val_file, limit=limit, list_order=label_order, labels_from=labels_from)
     classifier = open_classifier(
         recipe,
         base_size=base_size,
@@ -110,9 +123,10 @@ def evaluate(
         threads=threads,
         caffe_python=caffe_python,
     )
-    for note in classifier.notes:
-        say("note", note)
     try:
+        dataset = match_labels(dataset, recipe.label_order, classifier.classes)
+        for note in (*classifier.notes, *dataset.notes):
+            say("note", note)
         journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
         if journal and journal.outcomes:
             done = f"{len(journal.outcomes)} of {len(dataset.images)} images"
@@ -130,6 +144,8 @@ def evaluate(
     finally:
         classifier.close()
     _report_unreadable(result)
+    for warning in result.warnings:
+        say("warning", warning)
     line = json.dumps({**result.to_json(), **provenance(given_command())})
     if as_json:
         print(line)

@@ -30,6 +30,20 @@ ResizeOption = Annotated[
 CropsOption = Annotated[int, typer.Option(metavar="1|12|144", help="Views an image, whose probabilities are averaged.")]
 BaseSizeOption = Annotated[int | None, typer.Option(help="Side in px that an image is resized to.")]
 CropSizeOption = Annotated[int | None, typer.Option(help="Side in px of the square that the network sees.")]
+NetworkOrderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="2012|2015|FILE",
+        help="What the network's outputs are: ImageNet's classes in a published order, or in that of a file of WordNet "
+        "ids. Default: what the index says.",
+    ),
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="Names of the network's classes, one a line in the order of outputs.")
+]
+DropBackgroundOption = Annotated[
+    bool, typer.Option("--drop-background", help="The first output is the background, and no class.")
+]
 OutputOption = Annotated[
     str | None, typer.Option(metavar="BLOB", help="The blob that holds the scores, where it is not the one chosen.")
 ]
@@ -52,6 +66,9 @@ def make_recipe(
     std: Triple | None,
     resize: str | None,
     index: Path | None,
+    network_order: str | None = None,
+    labels: Path | None = None,
+    drop_background: bool = False,
 ) -> Recipe:
     """Return the recipe of a zoo network, its weights fetched, or of files.
 
@@ -78,7 +95,8 @@ def make_recipe(
 
             weights = fetch_with_progress(entry)
         recipe = Recipe.from_entry(entry, _existing(weights))
-        return replace(recipe, mean=mean or recipe.mean, std=std or recipe.std, resize=resize or recipe.resize)
+        recipe = replace(recipe, mean=mean or recipe.mean, std=std or recipe.std, resize=resize or recipe.resize)
+        return _with_classes(recipe, network_order, labels, drop_background)
     assert prototxt is not None
     if weights is None:
         raise UsageError("a prototxt file needs --weights FILE")
@@ -86,7 +104,7 @@ def make_recipe(
         raise UsageError(
             "a prototxt does not say what was subtracted in training", hint="give --mean B G R (and --std B G R)"
         )
-    return Recipe(
+    recipe = Recipe(
         name=prototxt.stem,
         prototxt=_existing(prototxt),
         weights=_existing(weights),
@@ -94,6 +112,22 @@ def make_recipe(
         std=std or (1.0, 1.0, 1.0),
         resize=resize or "short",
     )
+    return _with_classes(recipe, network_order, labels, drop_background)
+
+
+def _with_classes(recipe: Recipe, order: str | None, labels: Path | None, drop_background: bool) -> Recipe:
+    """Return a recipe with what flags say of the network's classes."""
+    from dataclasses import replace
+
+    from caffezoo.zoo.synsets import read_names, synsets
+
+    names = recipe.class_names
+    if order is not None:
+        names = tuple(synset.names for synset in synsets(order))  # raises where there is no such order
+    if labels is not None:
+        names = read_names(labels)
+    order = order or recipe.label_order
+    return replace(recipe, label_order=order, class_names=names, drop_background=drop_background)
 
 
 def _existing(path: Path) -> Path:

@@ -91,6 +91,7 @@ def classify(
         classifier.protocol,
         batch_size=engine.batch_size,
         output=classifier.output,
+        first_class=classifier.first_class,
         workers=workers,
     )
     for image in scored:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffezoo.errors import NetworkError, UsageError
+from caffezoo.errors import DataError, NetworkError, UsageError
 from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.zoo.synsets import class_name
@@ -35,9 +35,13 @@ class Recipe:
     mean, std : tuple of three floats
         Blue, green, red, 0..255.
     channel_order : {"BGR", "RGB"}
-    label_order : {"2012", "2015", "other"}
+    label_order : {"2012", "2015", "other", "unknown"} or path
+        What the outputs are: ImageNet's classes in an order (a file of WordNet ids says its own), others, or nobody
+        says.
     class_names : tuple of str or None
-        Names of the outputs where the order is ``other``.
+        Names of the outputs, where they are known otherwise than by the order.
+    drop_background : bool
+        The first output is the background and no class.
     """
 
     name: str
@@ -49,8 +53,9 @@ class Recipe:
     crop_size: int | None = None
     resize: str = "short"
     channel_order: str = "BGR"
-    label_order: str = "2012"
+    label_order: str = "unknown"
     class_names: tuple[str, ...] | None = None
+    drop_background: bool = False
 
     @classmethod
     def from_entry(cls, entry: NetworkEntry, weights: Path) -> Recipe:
@@ -100,8 +105,13 @@ class Classifier:
 
     @property
     def classes(self) -> int:
-        """How many classes there are scores of."""
-        return self.head.classes
+        """How many classes there are scores of; the background is none where it is dropped."""
+        return self.head.classes - self.first_class
+
+    @property
+    def first_class(self) -> int:
+        """The output that is the first class."""
+        return int(self.recipe.drop_background)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -169,6 +179,13 @@ def open_classifier(
     network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
     network, head = with_scores(network, output)
     _input_side(network.inputs, str(recipe.prototxt))
+    if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
+        raise DataError(
+            f"{len(recipe.class_names)} names for the network's {head.classes - recipe.drop_background} classes",
+            hint="--labels wants one name a line, in the order of the outputs",
+        )
+    if recipe.drop_background and head.classes < 2:
+        raise UsageError("no class is left without the background", hint="leave --drop-background out")
     loaded = create_engine(
         engine,
         network,

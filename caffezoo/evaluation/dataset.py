@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from caffezoo.errors import DataError, UsageError
-from caffezoo.evaluation.label_order import VALIDATION_LIST, recognise_order
-from caffezoo.evaluation.labels import LabelledImage, images_sha256, locate_images, read_label_list
+from caffezoo.evaluation.label_order import VALIDATION_LIST
+from caffezoo.evaluation.labels import IMAGE_ENDINGS, LabelledImage, images_sha256, locate_images, read_label_list
 from caffezoo.zoo.resources import data_path
-from caffezoo.zoo.synsets import LABEL_ORDERS, label_permutation, wnid_labels
+from caffezoo.zoo.synsets import synsets, wnid_labels
 
 SAMPLE = "sample"
 VALIDATION_FOLDER = "~/Database/ILSVRC2012"
@@ -20,8 +20,10 @@ VALIDATION_FOLDER = "~/Database/ILSVRC2012"
 
 # Where the validation archives are commonly unpacked below a data folder.
 _VALIDATION_SUBFOLDERS = ("", "val", "ILSVRC2012_img_val", "Data/CLS-LOC/val", "ILSVRC/Data/CLS-LOC/val")
-_IMAGE_ENDINGS = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 _SAMPLE_ORDER = "2012"
+
+LISTED = "listed"
+"""A list's order that says: believe the labels as they stand, whatever the names tell."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,30 @@ class Dataset:
     name : str
         The folder, the list's path, or ``sample``.
     images : tuple of LabelledImage
+        With labels as the list has them; :func:`caffezoo.evaluation.matching.match_labels` numbers them for a network.
     label_list : str
         What gave the labels.
     label_list_sha256 : str
         Hash of that file; empty where the labels are no file.
+    order : str or None
+        The order that the labels number ImageNet's classes in (2012, 2015, a file), ``listed`` where the list is to be
+        believed as it stands, None where nobody says.
+    order_said_by : str
+        Who says so: a flag, WordNet ids.
+    listed : bool
+        Whether the labels are those of a user's list.
+    notes : tuple of str
+        What was decided that the user has to know of.
     """
 
     name: str
     images: tuple[LabelledImage, ...]
     label_list: str
     label_list_sha256: str = ""
+    order: str | None = None
+    order_said_by: str = ""
+    listed: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def images_sha256(self) -> str:
@@ -55,8 +71,8 @@ def open_dataset(
     *,
     val_file: str | os.PathLike[str] | None = None,
     limit: int | None = None,
-    network_order: str = "2012",
     list_order: str | None = None,
+    labels_from: int = 0,
     sample: Callable[[], Iterable[tuple[Path, int]]] | None = None,
 ) -> Dataset:
     """Find images and labels.
@@ -71,11 +87,11 @@ def open_dataset(
         validation images have theirs from ``cls/ILSVRC2012_val.txt``.
     limit : int, optional
         Only that many images.
-    network_order : {"2012", "2015", "other"}, optional
-        The order of the network's outputs.
-    list_order : {"2012", "2015"}, optional
-        The order in which ``val_file`` or a list numbers the classes. If not given, the one that file names prove
-        (WordNet ids, the ILSVRC2012 validation set), else the network's own.
+    list_order : {"2012", "2015", "listed"} or path, optional
+        The order in which ``val_file`` or a list numbers the classes: a published one, or a file of WordNet ids;
+        ``listed`` believes the list as it stands.
+    labels_from : int, optional
+        What the list counts from.
     sample : callable, optional
         Gives the sample's (path, label in 2012 order); the built-in twenty images if not given.
 
@@ -88,30 +104,36 @@ def open_dataset(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit {limit} is below 1")
+    if list_order not in (None, LISTED):
+        synsets(list_order)  # raises where there is no such order
     name = os.fspath(data) if data is not None else _default_folder()
     if name == SAMPLE:
-        if val_file is not None or list_order is not None:
-            raise UsageError("--data sample has its own labels", hint="leave --val-file and --label-order out")
+        if val_file is not None or list_order is not None or labels_from:
+            raise UsageError(
+                "--data sample has its own labels", hint="leave --val-file, --label-order and --labels-from out"
+            )
         from caffezoo.weights.sample import sample_images
 
         found = list((sample or sample_images)())[:limit]
         images = tuple(LabelledImage(str(path), label, str(path)) for path, label in found)
-        return _in_order(Dataset(SAMPLE, images, SAMPLE), _SAMPLE_ORDER, network_order)
+        return Dataset(SAMPLE, images, SAMPLE, order=_SAMPLE_ORDER, order_said_by="the sample's own")
+    said_by = "--label-order" if list_order else ""
     if os.path.isfile(name):
         if val_file is not None:
             raise UsageError(f"--data {name} is a list with labels", hint="leave --val-file out, or give a folder")
         folders = [os.path.dirname(name) or ".", "."]
-        images = locate_images(read_label_list(name, limit=limit), folders)
-        return _in_order(Dataset(name, images, name, _sha256(name)), list_order, network_order)
+        images = locate_images(read_label_list(name, limit=limit, first=labels_from), folders)
+        return Dataset(name, images, name, _sha256(name), list_order, said_by, listed=True)
     if not os.path.isdir(name):
         raise DataError("no such folder or list of images", where=name, hint="`--data sample` works without one")
     if val_file is not None:
         listed = os.fspath(val_file)
-        images = locate_images(read_label_list(listed, limit=limit), [name])
-        return _in_order(Dataset(name, images, listed, _sha256(listed)), list_order, network_order)
-    if list_order is not None:
-        raise UsageError("--label-order is the order of a list", hint="give --val-file")
-    return _in_order(_labelled_folder(name, limit), _SAMPLE_ORDER, network_order)
+        images = locate_images(read_label_list(listed, limit=limit, first=labels_from), [name])
+        return Dataset(name, images, listed, _sha256(listed), list_order, said_by, listed=True)
+    if list_order is not None or labels_from:
+        flag = "--label-order is the order" if list_order is not None else "--labels-from is the first label"
+        raise UsageError(f"{flag} of a list", hint="give --val-file")
+    return _labelled_folder(name, limit)
 
 
 def _default_folder() -> str:
@@ -130,25 +152,17 @@ def _default_folder() -> str:
 
 def _labelled_folder(folder: str, limit: int | None) -> Dataset:
     """Label a folder that says by itself what is in it, in 2012 order."""
-    index = wnid_labels()
-    with os.scandir(folder) as entries:
-        wnids = sorted(entry.name for entry in entries if entry.name in index and entry.is_dir())
-    if wnids:
-        images = [
-            LabelledImage(os.path.join(folder, wnid, file), index[wnid], os.path.join(folder, wnid))
-            for wnid in wnids
-            for file in sorted(os.listdir(os.path.join(folder, wnid)))
-            if file.lower().endswith(_IMAGE_ENDINGS)
-        ]
-        if not images:
-            raise DataError(f"its {len(wnids)} class folders hold no images", where=folder)
-        return Dataset(folder, tuple(images[:limit]), f"{len(wnids)} class folders")
+    for subfolder in _VALIDATION_SUBFOLDERS:
+        root = os.path.join(folder, subfolder) if subfolder else folder
+        if os.path.isdir(root) and (wnids := _class_folders(root)):
+            return _of_class_folders(folder, root, wnids, limit)
     listed = read_label_list(data_path(VALIDATION_LIST), limit=limit)
     for subfolder in _VALIDATION_SUBFOLDERS:
         root = os.path.join(folder, subfolder) if subfolder else folder
         if any(os.path.isfile(os.path.join(root, image.path)) for image in listed[:100]):
-            images_found = locate_images(listed, [root])
-            return Dataset(folder, images_found, VALIDATION_LIST, _sha256(data_path(VALIDATION_LIST)))
+            images = locate_images(listed, [root])
+            digest = _sha256(data_path(VALIDATION_LIST))
+            return Dataset(folder, images, VALIDATION_LIST, digest, _SAMPLE_ORDER, "the published labels")
     raise DataError(
         "no labels: neither ILSVRC2012_val_*.JPEG files nor class folders (n01440764, ...) are in it",
         where=folder,
@@ -156,27 +170,29 @@ def _labelled_folder(folder: str, limit: int | None) -> Dataset:
     )
 
 
-def _in_order(dataset: Dataset, order: str | None, network_order: str) -> Dataset:
-    """Number the labels as the network does; an order that nobody states is the one that the file names prove."""
-    if order is None and network_order in LABEL_ORDERS:
-        order = recognise_order(dataset.images)
-    if order is None or order == network_order:
-        return dataset
-    if network_order not in LABEL_ORDERS:
-        raise UsageError(
-            "its labels are ImageNet's, and this network has other classes",
-            where=f"--data {dataset.name}",
-            hint="give --data and --val-file with labels of the network's own classes",
-        )
-    permutation = label_permutation(order, network_order)
-    images = []
-    for image in dataset.images:
-        if image.label >= len(permutation):
-            raise DataError(
-                f"label {image.label} is out of range: ImageNet has 1000 classes, 0..999", where=image.where
-            )
-        images.append(replace(image, label=permutation[image.label]))
-    return replace(dataset, images=tuple(images))
+def _class_folders(root: str) -> list[str]:
+    index = wnid_labels()
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if entry.name in index and entry.is_dir())
+
+
+def _of_class_folders(folder: str, root: str, wnids: list[str], limit: int | None) -> Dataset:
+    index = wnid_labels()
+    images = [
+        LabelledImage(os.path.join(root, wnid, file), index[wnid], os.path.join(root, wnid))
+        for wnid in wnids
+        for file in sorted(os.listdir(os.path.join(root, wnid)))
+        if file.lower().endswith(IMAGE_ENDINGS)
+    ]
+    if not images:
+        raise DataError(f"its {len(wnids)} class folders hold no images", where=root)
+    return Dataset(
+        folder,
+        tuple(images[:limit]),
+        f"{len(wnids)} class folders",
+        order=_SAMPLE_ORDER,
+        order_said_by="folders named by WordNet id",
+    )
 
 
 def _sha256(path: str | os.PathLike[str]) -> str:

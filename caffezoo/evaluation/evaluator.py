@@ -21,6 +21,7 @@ from caffezoo.evaluation.labels import check_labels
 from caffezoo.evaluation.metrics import ErrorCounter
 from caffezoo.evaluation.pipeline import score_images
 from caffezoo.evaluation.result import EvaluationResult, Progress
+from caffezoo.evaluation.suspicion import suspicions
 
 
 def evaluate(
@@ -38,7 +39,7 @@ def evaluate(
     ----------
     classifier : Classifier
     dataset : Dataset
-        Labels in the order of the classifier's outputs.
+        Labels in the order of the classifier's outputs; see :func:`caffezoo.evaluation.matching.match_labels`.
     workers : int, optional
         Threads that decode and crop.
     strict : bool, optional
@@ -63,6 +64,12 @@ def evaluate(
         The engine failed, or its scores are not finite.
     """
     check_labels(dataset.images, classifier.classes)
+    if classifier.classes < 2:
+        raise DataError(
+            "an error rate needs two classes or more, and the network has one output",
+            where=str(classifier.recipe.prototxt),
+            hint="`caffezoo classify` shows its value",
+        )
     engine = classifier.engine
     counter = ErrorCounter(classifier.classes)
     unreadable: list[tuple[str, str]] = []
@@ -82,6 +89,7 @@ def evaluate(
         classifier.protocol,
         batch_size=engine.batch_size,
         output=classifier.output,
+        first_class=classifier.first_class,
         workers=workers,
     )
     interrupted = False
@@ -136,6 +144,7 @@ def evaluate(
         batch_size=engine.batch_size,
         data=dataset.name,
         confusion=counter.confusion,
+        warnings=suspicions(counter.confusion, classifier.classes, classifier.recipe.label_order),
         **_identity(classifier, dataset),
     )
 
@@ -172,6 +181,8 @@ def _identity(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
         "network": recipe.name,
         "classes": classifier.classes,
         "output": classifier.output,
+        "label_order": recipe.label_order,
+        "drop_background": recipe.drop_background,
         "prototxt_sha256": _file_sha256(recipe.prototxt),
         "weights_sha256": _file_sha256(recipe.weights),
         "engine": engine.name,

@@ -1,20 +1,22 @@
 """Which order a label list numbers ImageNet's classes in, where its file names tell.
 
 The wrong order is the classic silent fault of evaluations: 100 % error, or labels that are believed. Two kinds of names
-betray the truth: those with a WordNet id (``n01440764_tench.JPEG``) and those of the validation set
-(``ILSVRC2012_val_00000001.JPEG``), whose labels are published.
+betray the truth: those with a WordNet id (``n01440764_tench.JPEG``, ``n01440764/a.JPEG``) and those of the validation
+set (``ILSVRC2012_val_00000001.JPEG``), whose labels are published.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
+from caffezoo.errors import DataError
 from caffezoo.evaluation.labels import LabelledImage, read_label_list
 from caffezoo.zoo.resources import data_path
-from caffezoo.zoo.synsets import LABEL_ORDERS, label_permutation, wnid_labels
+from caffezoo.zoo.synsets import LABEL_ORDERS, synsets, wnid_labels
 
 VALIDATION_LIST = "cls/ILSVRC2012_val.txt"
 _WNID = re.compile(r"n\d{8}(?!\d)")
@@ -22,39 +24,106 @@ _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}", re.IGNORECASE)
 _PROVEN = 0.9
 
 
-def recognise_order(images: Iterable[LabelledImage]) -> str | None:
-    """Return the order that the labels are in, or None where the names tell nothing or nothing consistent.
+@dataclass(frozen=True)
+class Evidence:
+    """Images whose names tell their class.
 
-    Parameters
+    Attributes
     ----------
-    images : iterable of LabelledImage
-
-    Returns
-    -------
-    {"2012", "2015"} or None
-        The order that at least nine in ten of the telling names agree with.
+    images : tuple of LabelledImage
+        With the label of a list.
+    wnids : tuple of str
+        The class that each one's name tells.
     """
-    telling, agree = 0, dict.fromkeys(LABEL_ORDERS, 0)
-    for image in images:
-        truth = _label_2012(os.path.basename(image.path))
-        if truth is None:
-            continue
-        telling += 1
+
+    images: tuple[LabelledImage, ...]
+    wnids: tuple[str, ...]
+
+    def agreeing(self, order: str, offset: int = 0) -> int:
+        """Return how many labels, less ``offset``, are those of the names in an order."""
+        index = wnid_labels(order)
+        return sum(image.label - offset == index.get(wnid) for image, wnid in zip(self.images, self.wnids, strict=True))
+
+    def proves(self, order: str, offset: int = 0) -> bool:
+        """Whether at least nine in ten labels are those of the names in an order."""
+        return bool(self.images) and self.agreeing(order, offset) >= _PROVEN * len(self.images)
+
+    def order(self, orders: Sequence[str] = LABEL_ORDERS) -> str | None:
+        """Return the order that most labels agree with, or None where none is proven."""
+        best = max(orders, key=self.agreeing)
+        return best if self.proves(best) else None
+
+    @property
+    def is_a_numbering(self) -> bool:
+        """Whether each class that the names tell has one label of its own, whatever it is."""
+        pairs = set(zip((image.label for image in self.images), self.wnids, strict=True))
+        return len(pairs) == len({label for label, _ in pairs}) == len({wnid for _, wnid in pairs})
+
+    def contradiction(self, order: str, *, stated: str = "", hint: str | None = None) -> DataError:
+        """Return the error that shows the first label that is not the name's in an order, with how many there are.
+
+        Parameters
+        ----------
+        order : str
+        stated : str, optional
+            Who says that it is this order.
+        hint : str, optional
+            The flag that would be right, where it is known better than by trying.
+        """
+        index = wnid_labels(order)
+        wrong = len(self.images) - self.agreeing(order)
+        image, wnid = next((i, w) for i, w in zip(self.images, self.wnids, strict=True) if i.label != index.get(w))
+        orders = " and ".join(f"{wnid_labels(known).get(wnid)} in the order of {known}" for known in LABEL_ORDERS)
+        of = f" in the order of {order} ({stated})" if stated else ""
+        return DataError(
+            f"label {image.label} contradicts the name {os.path.basename(image.path)}, which is {wnid}: label {orders};"
+            f" {wrong} of {len(self.images)} labels contradict what names tell{of}",
+            where=image.where or None,
+            hint=hint or self.remedy(),
+        )
+
+    def remedy(self) -> str:
+        """Return the flag with which the labels agree with the names."""
         for order in LABEL_ORDERS:
-            agree[order] += image.label == label_permutation("2012", order)[truth]
-    best = max(agree, key=lambda order: agree[order])
-    return best if telling and agree[best] >= _PROVEN * telling else None
+            if self.proves(order):
+                return f"they agree in the order of {order}: give --label-order {order}, or leave it out"
+            for offset in (1, -1):
+                if self.proves(order, offset):
+                    if offset == 1:
+                        return f"they are counted from 1: give --labels-from 1 (then they are in the order of {order})"
+                    return f"they are one too small for the order of {order}"
+        return (
+            "if the list has an order of its own, give it: --label-order FILE (one WordNet id a line);"
+            " --label-order listed believes the list as it stands"
+        )
 
 
-def _label_2012(name: str) -> int | None:
-    wnid = _WNID.match(name)
-    if wnid:
-        return wnid_labels().get(wnid.group())
+def evidence(images: Iterable[LabelledImage]) -> Evidence:
+    """Return the images whose names tell their class."""
+    found, wnids = [], []
+    for image in images:
+        wnid = told_wnid(image.path)
+        if wnid is not None:
+            found.append(image)
+            wnids.append(wnid)
+    return Evidence(tuple(found), tuple(wnids))
+
+
+def told_wnid(path: str) -> str | None:
+    """Return the WordNet id of an ImageNet class that a file's name, or its folder's, tells."""
+    folder, name = os.path.split(path)
     validation = _VALIDATION.match(name)
-    return _validation_labels().get(validation.group().lower()) if validation else None
+    if validation:
+        return _validation_wnids().get(validation.group().lower())
+    for text in (name, os.path.basename(folder)):
+        wnid = _WNID.match(text)
+        if wnid and wnid.group() in wnid_labels():
+            return wnid.group()
+    return None
 
 
 @cache
-def _validation_labels() -> Mapping[str, int]:
+def _validation_wnids() -> Mapping[str, str]:
+    classes = synsets("2012")
     listed = read_label_list(data_path(VALIDATION_LIST))
-    return {os.path.splitext(os.path.basename(image.path))[0].lower(): image.label for image in listed}
+    return {os.path.splitext(os.path.basename(image.path))[0].lower(): classes[image.label].wnid for image in listed}

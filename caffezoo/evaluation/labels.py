@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from caffezoo.errors import DataError
 
 MAX_LIST_BYTES = 1 << 28
+IMAGE_ENDINGS = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class LabelledImage:
     where: str = ""
 
 
-def read_label_list(path: str | os.PathLike[str], *, limit: int | None = None) -> tuple[LabelledImage, ...]:
+def read_label_list(
+    path: str | os.PathLike[str], *, limit: int | None = None, first: int = 0
+) -> tuple[LabelledImage, ...]:
     """Read a label list.
 
     Parameters
@@ -44,6 +48,8 @@ def read_label_list(path: str | os.PathLike[str], *, limit: int | None = None) -
     path : path-like
     limit : int, optional
         Read only that many images.
+    first : int, optional
+        What the list counts from; it is subtracted.
 
     Returns
     -------
@@ -66,14 +72,16 @@ def read_label_list(path: str | os.PathLike[str], *, limit: int | None = None) -
             continue
         at = f"{where}:{number}"
         if len(words) < 2:
-            raise DataError(f"'{_short(line)}' is not a 'path label' line", where=at)
+            raise DataError(f"'{_short(line)}' is not a 'path label' line", where=at, hint=_what_it_is(line))
         name, label = words[0].strip(), words[1]
         if not (label.isascii() and label.isdigit() and len(label) <= 9):
-            raise DataError(f"label '{_short(label)}' is not a whole number from 0", where=at)
+            raise DataError(f"label '{_short(label)}' is not a whole number from 0", where=at, hint=_what_it_is(line))
+        if int(label) < first:
+            raise DataError(f"label {label} is below {first}, which --labels-from says is the first", where=at)
         if name in first_line:
             raise DataError(f"'{_short(name)}' is listed twice, first in line {first_line[name]}", where=at)
         first_line[name] = number
-        images.append(LabelledImage(name, int(label), at))
+        images.append(LabelledImage(name, int(label) - first, at))
     if not images:
         raise DataError("the list holds no image", where=where, hint="it wants lines of 'path label'")
     return tuple(images)
@@ -123,13 +131,21 @@ def locate_images(
 
 def check_labels(images: Iterable[LabelledImage], classes: int) -> None:
     """Raise DataError for the first label that a network of ``classes`` outputs cannot have."""
+    images = tuple(images)
     for image in images:
         if image.label >= classes:
             raise DataError(
                 f"label {image.label} is out of range: the network has {classes} classes, 0..{classes - 1}",
                 where=image.where or image.path,
-                hint="is it the list of this network's data?",
+                hint=_why_too_large(images, classes),
             )
+
+
+def _why_too_large(images: Iterable[LabelledImage], classes: int) -> str:
+    labels = {image.label for image in images}
+    if max(labels) == classes and 0 not in labels:
+        return "if the list counts from 1, give --labels-from 1"
+    return "is it the list of this network's data?"
 
 
 def images_sha256(images: Iterable[LabelledImage]) -> str:
@@ -149,9 +165,35 @@ def _lines(where: str) -> list[str]:
     except FileNotFoundError:
         raise DataError("no such label list", where=where) from None
     except UnicodeDecodeError as error:
-        raise DataError(f"not a text file (byte {error.start})", where=where) from None
+        hint = _what_holds(error.object[:512])
+        raise DataError(f"not a text file (byte {error.start})", where=where, hint=hint) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=where) from error
+
+
+def _what_it_is(line: str) -> str | None:
+    """Return the next step for lists of other makes."""
+    words = line.strip()
+    if words.isdigit():
+        return (
+            "mere labels, as ILSVRC2012_validation_ground_truth.txt of the development kit: the labels of the"
+            " validation images are built in, so leave --val-file out"
+        )
+    if "ImageId" in words or re.match(r"ILSVRC2012_val_\d{8},", words):
+        return (
+            "Kaggle's LOC_val_solution.csv: the labels of the validation images are built in, so leave --val-file out"
+        )
+    if "," in words:
+        return "a table of commas: write lines of 'path label', without a heading"
+    return None
+
+
+def _what_holds(data: bytes) -> str | None:
+    """Return the next step for a file that is no list."""
+    if data[257:262] == b"ustar" or data[:2] in (b"\x1f\x8b", b"PK"):
+        kind = "zip" if data[:2] == b"PK" else "gzip" if data[:1] == b"\x1f" else "tar"
+        return f"it is a {kind} archive: unpack it and give the folder"
+    return None
 
 
 def _at_own_place(name: str, roots: list[str]) -> str | None:
@@ -162,6 +204,10 @@ def _at_own_place(name: str, roots: list[str]) -> str | None:
         for candidate in (os.path.join(root, relative), os.path.join(root, os.path.basename(name))):
             if os.path.isfile(candidate):
                 return candidate
+            if not candidate.lower().endswith(IMAGE_ENDINGS):  # some lists leave the ending out
+                for ending in (".JPEG", *IMAGE_ENDINGS):
+                    if os.path.isfile(candidate + ending):
+                        return candidate + ending
     return None
 
 

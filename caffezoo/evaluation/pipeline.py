@@ -74,6 +74,7 @@ def score_images(
     *,
     batch_size: int = 1,
     output: str | None = None,
+    first_class: int = 0,
     workers: int = 2,
 ) -> Generator[ImageScores, None, None]:
     """Score images, in order.
@@ -89,6 +90,8 @@ def score_images(
         Views in a batch. Only the last batch of all is smaller.
     output : str, optional
         The output blob that holds the scores; needed only where the engine gives several.
+    first_class : int, optional
+        The first score that is one of a class; 1 leaves the background out.
     workers : int, optional
         Threads that decode and crop.
 
@@ -117,10 +120,10 @@ def score_images(
                 pending.append(owner)
                 for view in prepared:
                     if batch.add(view, owner):
-                        _run(engine, batch, output)
+                        _run(engine, batch, output, first_class)
             yield from _finished(pending)
         if batch.rows:
-            _run(engine, batch, output)
+            _run(engine, batch, output, first_class)
         yield from _finished(pending)
 
 
@@ -130,7 +133,7 @@ def _finished(pending: deque[_Pending]) -> Iterator[ImageScores]:
         yield ImageScores(image.path, image.scores, image.error)
 
 
-def _run(engine: Runner, batch: _Batch, output: str | None) -> None:
+def _run(engine: Runner, batch: _Batch, output: str | None, first_class: int) -> None:
     """Run what the batch holds, credit the scores to their images and empty it."""
     count = len(batch.rows)
     try:
@@ -153,7 +156,7 @@ def _run(engine: Runner, batch: _Batch, output: str | None) -> None:
             hint="is the crop size the one that the network is made for?",
         )
     for (image, weight), row in zip(batch.rows, scores.reshape(count, -1), strict=True):
-        share = weight * row.astype(np.float64)
+        share = weight * row[first_class:].astype(np.float64)
         image.scores = share if image.scores is None else image.scores + share
         image.views_left -= 1
     batch.rows.clear()

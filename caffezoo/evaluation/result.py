@@ -38,6 +38,12 @@ class EvaluationResult:
         Images that were to be evaluated.
     output : str
         The blob of scores.
+    label_order : str
+        The order of the network's classes; see :class:`caffezoo.evaluation.classifier.Recipe`.
+    drop_background : bool
+        The first output was left out.
+    warnings : tuple of str
+        What in these results looks like a mistake.
     confusion : tuple of (label, guess, images)
         How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
     """
@@ -51,6 +57,8 @@ class EvaluationResult:
     network: str
     classes: int
     output: str
+    label_order: str
+    drop_background: bool
     prototxt_sha256: str
     weights_sha256: str
     protocol: Protocol
@@ -65,6 +73,7 @@ class EvaluationResult:
     images_sha256: str
     versions: dict[str, str]
     confusion: tuple[tuple[int, int, int], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -91,6 +100,8 @@ class EvaluationResult:
             "total": self.total,
             "classes": self.classes,
             "output": self.output,
+            "label_order": self.label_order,
+            "drop_background": self.drop_background,
             "protocol": self.protocol.to_json(),
             "engine": self.engine,
             "device": self.device,
@@ -106,5 +117,6 @@ class EvaluationResult:
                 "images": self.images_sha256,
             },
             "versions": self.versions,
+            "warnings": list(self.warnings),
             "confusion": [list(taken) for taken in self.confusion],
         }

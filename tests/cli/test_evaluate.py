@@ -15,6 +15,7 @@ from caffezoo.cli.main import main
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.net.graph import Network
 from caffezoo.report.store import Store
+from caffezoo.zoo.synsets import label_permutation
 
 PROTOTXT = """
 name: "colours"
@@ -69,7 +70,7 @@ def run(capsys, *arguments):
 
 
 def test_evaluate_prints_errors_with_intervals(files, capsys):
-    lines = (files / "val.txt").read_text().replace("5.jpg 5", "5.jpg 4")
+    lines = (files / "val.txt").read_text().replace("2.jpg 2", "2.jpg 4")
     (files / "val.txt").write_text(lines)
     status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
     assert (status, err) == (0, "")
@@ -95,7 +96,7 @@ def test_evaluate_json_is_one_line(files, capsys, crops, engine):
 
 
 def test_record_keeps_the_run_and_what_was_taken_for_what(files, capsys):
-    lines = (files / "val.txt").read_text().replace("5.jpg 5", "5.jpg 4")
+    lines = (files / "val.txt").read_text().replace("2.jpg 2", "2.jpg 4")
     (files / "val.txt").write_text(lines)
     store = files / "results"
     flags = [*network_flags(files), *data_flags(files), "--record", "--results", store]
@@ -107,7 +108,7 @@ def test_record_keeps_the_run_and_what_was_taken_for_what(files, capsys):
     (row,) = Store(store).accuracy().rows
     assert err == f"caffezoo: {store / 'accuracy.csv'}: added run {row.run}\n"
     confusion = [(c.run, c.label, c.guess, c.images) for c in Store(store).confusion().rows]
-    assert confusion == [(row.run, k, k, 1) for k in range(5)] + [(row.run, 4, 5, 1)]
+    assert confusion == [(row.run, *taken, 1) for taken in ((0, 0), (1, 1), (3, 3), (4, 2), (4, 4), (5, 5))]
     assert run(capsys, "results", "check", "--results", store)[0] == 0
 
 
@@ -224,3 +225,103 @@ def test_the_door_is_the_command(files):
     command = [sys.executable, door, *network_flags(files), *data_flags(files), "--json"]
     finished = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=True)
     assert json.loads(finished.stdout)["images"] == 6
+
+
+def write_imagenet(folder, order, background=False):
+    """A network of ImageNet's classes that knows six of them by their colour, and images that names prove."""
+    classes = 1000 + background
+    known = [65, 970, 230, 809, 516, 57]  # the labels in 2012 order of the first images of the validation set
+    outputs = [label_permutation("2012", order)[label] + background for label in known]
+    (folder / "net.prototxt").write_text(PROTOTXT % classes)
+    points = (np.array(COLOURS, np.float32) - MEAN) / STD
+    weights, bias = np.zeros((classes, 3), np.float32), np.full(classes, -1e4, np.float32)
+    weights[outputs], bias[outputs] = 2 * points, -(points**2).sum(1)
+    write_caffemodel(
+        folder / "net.caffemodel", Network.load(folder / "net.prototxt").prototxt.net, {"fc": [weights, bias]}
+    )
+    for k in range(6):
+        (folder / f"images/{k}.jpg").rename(folder / f"images/ILSVRC2012_val_0000000{k + 1}.JPEG")
+    return known
+
+
+def write_list(folder, labels):
+    text = "".join(f"ILSVRC2012_val_0000000{k + 1}.JPEG {label}\n" for k, label in enumerate(labels))
+    (folder / "val.txt").write_text(text)
+
+
+@pytest.mark.parametrize("network", ["2012", "2015"])
+@pytest.mark.parametrize("listed", ["2012", "2015"])
+def test_a_list_of_either_order_for_a_network_of_either_order(files, capsys, network, listed):
+    known = write_imagenet(files, network)
+    write_list(files, [label_permutation("2012", listed)[label] for label in known])
+    flags = [*network_flags(files), *data_flags(files), "--network-order", network, "--json"]
+    status, out, err = run(capsys, "evaluate", *flags)
+    record = json.loads(out)
+    assert (status, record["top1_error"], record["label_order"]) == (0, 0, network)
+    assert ("labels are converted from the order of" in err) == (network != listed)
+    # Without the flag the list is believed as it stands; where the network is of another order, the answers say so.
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files), "--json")
+    record = json.loads(out)
+    assert (status, record["top1_error"]) == (0, 0 if network == listed else 100)
+    assert f"taken to be in the order of {listed}, as the list does" in err
+    assert any(f"--network-order {network}" in warning for warning in record["warnings"]) == (network != listed)
+
+
+@pytest.mark.parametrize("limit", [[], ["--limit", "1"]])
+def test_labels_counted_from_one_contradict_the_names(files, capsys, limit):
+    known = write_imagenet(files, "2012")
+    write_list(files, [label + 1 for label in known])
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files), *limit)
+    assert (status, out) == (1, "")
+    assert "val.txt:1: label 66 contradicts the name ILSVRC2012_val_00000001.JPEG" in err
+    assert "give --labels-from 1" in err
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files), *limit, "--labels-from", "1")
+    assert (status, "top-1 error  0.00 %" in out) == (0, True)
+
+
+def test_a_background_that_comes_first(files, capsys):
+    known = write_imagenet(files, "2012", background=True)
+    write_list(files, known)
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
+    assert (status, out) == (1, "")
+    assert "1000 classes, and the network has 1001 outputs" in err
+    flags = [*network_flags(files), "--drop-background", "--json"]
+    status, out, err = run(capsys, "evaluate", *flags, *data_flags(files))
+    record = json.loads(out)
+    assert (status, record["top1_error"], record["classes"], record["drop_background"]) == (0, 0, 1000, True)
+    image = files / "images/ILSVRC2012_val_00000001.JPEG"
+    status, out, err = run(capsys, "classify", image, *flags, "--network-order", "2012")
+    (shown,) = json.loads(out)
+    assert shown["top"][0]["index"] == 65
+    assert shown["top"][0]["label"].startswith("sea snake")
+    assert len(shown["probabilities"]) == 1000
+    status, out, err = run(capsys, "classify", image, *flags)
+    assert json.loads(out)[0]["top"][0]["label"] == "class 65"
+
+
+def test_names_of_ones_own_classes(files, capsys):
+    (files / "names.txt").write_text("blue\ngreen\nred\nwhite\nn01440764 black\n\nteal\n")
+    status, out, err = run(
+        capsys, "classify", files / "images/4.jpg", *network_flags(files), "--labels", files / "names.txt"
+    )
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1].split()[-2:] == ["4", "black"]
+    (files / "names.txt").write_text("blue\n")
+    status, out, err = run(
+        capsys, "classify", files / "images/4.jpg", *network_flags(files), "--labels", files / "names.txt"
+    )
+    assert (status, "1 names for the network's 6 classes" in err) == (1, True)
+
+
+def test_the_blob_of_scores_is_named_and_can_be_chosen(files, capsys):
+    text = (files / "net.prototxt").read_text()
+    other = 'layer { name: "other" type: "Softmax" bottom: "fc" top: "other" }\n'
+    (files / "net.prototxt").write_text(text.replace("prob", "main") + other)
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files))
+    assert (status, "scores from 'other'" in out) == (0, True)
+    assert "note: scores are taken from 'other' because it stands last; nothing tells it from 'main' (--output" in err
+    flags = [*network_flags(files), "--output", "fc", "--json"]
+    assert json.loads(run(capsys, "evaluate", *data_flags(files), *flags)[1])["output"] == "fc_softmax"
+    assert json.loads(run(capsys, "classify", files / "images/4.jpg", *flags)[1])[0]["output"] == "fc_softmax"
+    status, out, err = run(capsys, "evaluate", *network_flags(files), *data_flags(files), "--output", "man")
+    assert (status, "unknown blob 'man'; did you mean" in err) == (2, True)
