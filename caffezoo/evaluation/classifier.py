@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +164,7 @@ def open_classifier(
     return Classifier(recipe, protocol, loaded, output, network.shape(output)[1])
 
 
-def _input_side(inputs: dict[str, tuple[int, ...]], where: str) -> int:
+def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:
     shapes = list(inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3:
         raise NetworkError(

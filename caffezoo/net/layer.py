@@ -90,6 +90,7 @@ class Layer:
     in_place_allowed: ClassVar[bool] = True
     is_identity: ClassVar[bool] = False  # at TEST, as Dropout
     differentiable: ClassVar[bool] = True  # whether Caffe has a backward pass for it
+    auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
@@ -97,7 +98,9 @@ class Layer:
         self.phase: int = proto.phase if proto.HasField("phase") else phase
         self.param: Any = getattr(proto, self.param_name) if self.param_name else None
         self._check_count("bottom", len(proto.bottom), self.bottom_count)
-        self._check_count("top", len(proto.top), self.top_count)
+        self.top_number = max(len(proto.top), self.top_count[0]) if self.auto_tops else len(proto.top)
+        """Tops that the layer makes: those of the prototxt, and the one that Caffe adds to a loss without any."""
+        self._check_count("top", self.top_number, self.top_count)
 
     @property
     def name(self) -> str:
@@ -115,7 +118,7 @@ class Layer:
         ShapeError
             If the layer cannot take these bottoms.
         """
-        return [bottoms[0]] * len(self.proto.top)
+        return [bottoms[0]] * self.top_number
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the learned blobs in Caffe's order."""

@@ -43,6 +43,6 @@ def with_scores(network: Network, output: str | None = None) -> tuple[Network, s
     net = pb.NetParameter()
     net.CopyFrom(network.prototxt.net)
     net.layer.append(pb.LayerParameter(name=f"{name}_softmax", type="Softmax", bottom=[name], top=[f"{name}_softmax"]))
-    longer = Network.from_proto(net, inputs=network.inputs, weights=network.weights, path=network.path)
-    longer.notes = network.notes
+    lines = (*network.prototxt.lines, 0)
+    longer = network.rewritten(net, lines, network.weights, inputs=network.inputs)
     return longer, f"{name}_softmax"

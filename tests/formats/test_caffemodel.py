@@ -197,8 +197,8 @@ def test_v0_and_v1_layers(tmp_path: Path) -> None:
         read(net.SerializeToString(), tmp_path)
 
 
-def test_first_layer_of_a_name_counts(tmp_path: Path) -> None:
-    weights = read(layer_of(shape_of(0)) + layer_of(), tmp_path)
+def test_the_last_layer_of_a_name_counts(tmp_path: Path) -> None:
+    weights = read(layer_of() + layer_of(shape_of(0)), tmp_path)
     assert len(weights.layers) == 2
     assert len(weights.by_name()["c"].blobs) == 1
 
