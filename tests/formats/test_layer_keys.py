@@ -32,8 +32,8 @@ def test_a_twin_without_blobs_is_left_out_of_a_caffemodel(tmp_path: Path) -> Non
 
 def test_twins_with_blobs_of_their_own_are_not_written(tmp_path: Path) -> None:
     blobs = {"fc": [np.ones(3, np.float32)], "fc#2": [np.zeros(3, np.float32)]}
-    with pytest.raises(WeightsFileError, match="two layers are named 'fc'.*rename one"):
+    with pytest.raises(WeightsFileError, match=r"two layers are named 'fc'.*rename one"):
         write_caffemodel(tmp_path / "w.caffemodel", TWINS, blobs)
-    with pytest.raises(WeightsFileError, match="a later layer is named 'fc' too.*rename one"):
+    with pytest.raises(WeightsFileError, match=r"a later layer is named 'fc' too.*rename one"):
         write_hdf5(tmp_path / "w.caffemodel.h5", TWINS, blobs)
     assert list(tmp_path.glob("*.caffemodel")) == []
