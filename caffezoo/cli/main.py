@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "show": ("caffezoo.cli.show", "show"),
     "check": ("caffezoo.cli.check", "check"),
     "export": ("caffezoo.cli.export", "export"),
+    "fold": ("caffezoo.cli.fold", "fold"),
     "engines": ("caffezoo.cli.engines", "engines"),
     "fetch": ("caffezoo.cli.fetch", "fetch"),
     "cache": ("caffezoo.cli.cache", "cache"),

@@ -153,12 +153,27 @@ class Layer:
         """Return the layer in BVLC's own layers, or None if it is one of them as it stands."""
         return None
 
+    def kernel(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> np.ndarray | None:
+        """Return the weight that the layer multiplies by as [out, in / group, spatial...], None if it has none.
+
+        ``in`` and the spatial axes are those of the bottom: an inner product over a feature map has a kernel of its
+        size.
+        """
+        return None
+
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""
         return None
 
+    def why_not_affine(self) -> str | None:
+        """Say why a layer of a type that usually is a fixed map of channels is none here; None for every other."""
+        return None
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
-        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly."""
+        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly.
+
+        Its blobs are computed in float64 and have the type of ``blobs``.
+        """
         return None
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:

@@ -50,17 +50,20 @@ class BatchNorm(Layer):
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         return self._map(blobs) if self.uses_global_stats else None
 
+    def why_not_affine(self) -> str | None:
+        return None if self.uses_global_stats else "it uses the statistics of the batch, not stored ones"
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self.uses_global_stats:
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b)
+        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b, blobs[0].dtype)
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self.uses_global_stats:
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b)
+        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b, blobs[0].dtype)
 
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         mean, variance, factor = (np.asarray(b, np.float64).reshape(-1) for b in blobs[:3])
