@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from caffezoo.cli.console import make_console
+
 
 def engines(
     caffe_python: Annotated[
@@ -29,7 +31,6 @@ def engines(
     if as_json:
         print(json.dumps([asdict(info) for info in infos], indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("engine", "version", "device", "precisions", box=None, pad_edge=False)
@@ -38,4 +39,4 @@ def engines(
             table.add_row(info.name, info.version, "\n".join(info.devices), ", ".join(info.precisions))
         else:
             table.add_row(info.name, "not here", info.problem, "")
-    Console(soft_wrap=True).print(table)
+    make_console(soft_wrap=True).print(table)

@@ -84,7 +84,7 @@ def fold(
         _print(folding, deltas, found, merged)
         for file in files:
             print(f"wrote {file} ({file.stat().st_size:,} bytes)")
-    if merged is not None and any(layer.cause for layer in merged):
+    if merged is not None and any(other.cause for other in merged):
         raise typer.Exit(1)
 
 
@@ -133,10 +133,10 @@ def _print(
         print(f"top-1        differs on {found.top1_differs} of {found.samples} ('{found.output}')")
         print(f"top-1        not in the other's five on {found.top1_not_in_five} of {found.samples}")
     if merged is not None:
-        wrong = [layer for layer in merged if layer.cause]
-        for layer in wrong:
-            d = layer.delta
-            print(f"{d.layer:<40} [max delta: w={d.weight:<10.3g} b={d.bias:<10.3g}] {layer.cause}")
+        wrong = [other for other in merged if other.cause]
+        for other in wrong:
+            d = other.delta
+            print(f"{d.layer:<40} [max delta: w={d.weight:<10.3g} b={d.bias:<10.3g}] {other.cause}")
         print(f"merged       {len(merged) - len(wrong)} of {len(merged)} layers as folded here")
 
 

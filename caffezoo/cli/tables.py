@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,18 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
 from caffezoo.errors import DataError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from caffezoo.report.sections import Section
-
-
-def counting(done: int, total: int) -> None:
-    """Show on a terminal that costs are counted: it takes a while, once."""
-    if sys.stderr.isatty():
-        end = "\n" if done + 1 == total else ""
-        print(f"\rcounting {done + 1} of {total} prototxts, once", end=end, file=sys.stderr, flush=True)
 
 
 def _complete_table(incomplete: str) -> list[str]:
@@ -83,7 +76,7 @@ def tables(
         raise UsageError(f"{'--check' if check else '--file'} is about filling", hint="leave --format and --output")
     store = open_store(folder)
     warn_of_faults(store)
-    data = ZooData(load_index(index), store, counting)
+    data = ZooData(load_index(index), store, counter(COUNTING))
     names = list(dict.fromkeys(table or TABLES))
     ending, write = FORMATS[form or "markdown"]
 

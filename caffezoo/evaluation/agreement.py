@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,12 @@ def agreement(
     if not blobs:
         raise NetworkError("the networks have no blob in common", where=f"{first.path}, {second.path}")
     output = next((name for name in reversed(first.outputs) if name in blobs), blobs[-1])
-    options = {"batch_size": batch_size, "outputs": list(blobs), "threads": threads, "caffe_python": caffe_python}
+    options: dict[str, Any] = {
+        "batch_size": batch_size,
+        "outputs": list(blobs),
+        "threads": threads,
+        "caffe_python": caffe_python,
+    }
     largest, scale = dict.fromkeys(blobs, 0.0), dict.fromkeys(blobs, 0.0)
     samples = differs = not_in_five = 0
     with (

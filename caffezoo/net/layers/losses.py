@@ -20,11 +20,21 @@ LARGEST_LOSS = -math.log(SMALLEST)
 IGNORES_NONE = -(2**31) - 1
 
 
+class LossLayer(Layer):
+    """A layer whose first top counts in the network's loss unless ``loss_weight`` says otherwise."""
+
+    def loss_weights(self) -> tuple[float, ...]:
+        if self.proto.loss_weight:
+            return super().loss_weights()
+        return (1.0,) + (0.0,) * (len(self.proto.top) - 1)
+
+
 class LabelledLayer(Layer):
     """A layer over predictions and one label for each position outside the class axis."""
 
     bottom_count = (2, 2)
     in_place_allowed = False
+    judges = True
 
     def class_axis(self) -> int:
         """Return the axis of the classes as the prototxt gives it."""
@@ -70,7 +80,7 @@ def _split_ignored(labels: Any, ignore: int | None) -> tuple[Any, Any]:
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(LabelledLayer):
+class SoftmaxWithLoss(LabelledLayer, LossLayer):
     """``-log(max(softmax(x)[label], FLT_MIN))`` summed over labels and divided as ``normalization`` says.
 
     VALID: by labels that are not ignored; FULL: by all; BATCH_SIZE: by the axes before the class axis; NONE: by 1;
@@ -127,8 +137,10 @@ class SoftmaxWithLoss(LabelledLayer):
         def compute(own: Any, scores: Any, labels: Any) -> list[Any]:
             labels, counted = chosen(labels)
             # FLT_MIN bounds Caffe's probability from below, and so -log(probability) from above.
+            # The bound is in the value alone: the gradient is the probability, less 1 at the label, everywhere.
             loss = -F.log_softmax(scores.float(), axis).gather(axis, labels)
-            total = (loss.clamp(max=LARGEST_LOSS) * counted).sum()
+            loss = loss - (loss.detach() - LARGEST_LOSS).clamp(min=0)
+            total = (loss * counted).sum()
             divisor: Any = 1.0
             if rule == pb.LossParameter.VALID:
                 divisor = counted.sum().clamp(min=1.0)
@@ -205,7 +217,7 @@ class Accuracy(LabelledLayer):
 
 
 @register("EuclideanLoss")
-class EuclideanLoss(Layer):
+class EuclideanLoss(LossLayer):
     """``sum (a - b)^2 / (2 N)`` over two bottoms of one batch size and one number of values a sample."""
 
     bottom_count = (2, 2)
