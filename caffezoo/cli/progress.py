@@ -20,7 +20,7 @@ def track(items: Iterable[T], title: str, key: Callable[[T], str]) -> Iterator[T
 
     todo = list(items)
     console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(todo))
         for item in todo:

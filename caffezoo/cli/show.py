@@ -91,22 +91,15 @@ def _record(network: Network) -> dict[str, object]:
 
 
 def _print_table(network: Network) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from caffezoo.cli.text_table import print_table
     from caffezoo.net.cost import network_cost
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("layer", "type", "output"):
-        table.add_column(title, overflow="fold")
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("MACs", justify="right", no_wrap=True)
+    rows = []
     for node in network.nodes:
         shapes = ", ".join("x".join(map(str, s)) or "scalar" for s in node.top_shapes)
         parameters = f"{node.parameter_count:,}" if node.parameter_count else ""
-        table.add_row(node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else "")
-    console.print(table)
+        rows.append((node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else ""))
+    print_table(("layer", "type", "output", "parameters", "MACs"), rows, right=("parameters", "MACs"))
     cost = network_cost(network)
     inputs = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in network.inputs.items())
     outputs = ", ".join(f"{name} {'x'.join(map(str, network.shape(name)))}" for name in network.outputs)

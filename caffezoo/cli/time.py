@@ -279,7 +279,7 @@ def _progress(total: int) -> Iterator[Callable[[int, float, str], None]]:
 
         yield line
         return
-    columns = [BarColumn(), TextColumn("{task.fields[what]}"), TimeRemainingColumn()]
+    columns = [BarColumn(), TextColumn("{task.fields[what]}", markup=False), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("time", total=float(total), what="")
 
