@@ -75,6 +75,7 @@ def check_entry(entry: NetworkEntry) -> Checked:
     """Check one network of the index."""
     from caffezoo.net.cost import network_cost
     from caffezoo.net.graph import Network
+    from caffezoo.net.scores import classifier_head
 
     faults: list[str] = []
     parameters, gmacs, operators, plain_layers, sizes = 0, 0.0, 0, 0, []
@@ -86,7 +87,7 @@ def check_entry(entry: NetworkEntry) -> Checked:
         for name in ("small", "large"):
             preset = getattr(entry.preprocessing, name)
             if preset is not None:
-                classes = _classes(declared.resized(preset.crop_size))
+                classes = classifier_head(declared.resized(preset.crop_size)).classes
                 sizes.append(str(preset.crop_size))
                 if classes != entry.labels.classes:
                     faults.append(f"{classes} outputs at {preset.crop_size} px, the index says {entry.labels.classes}")
@@ -96,12 +97,6 @@ def check_entry(entry: NetworkEntry) -> Checked:
     except ZooError as error:
         faults.append(str(error))
     return Checked(entry.name, parameters, gmacs, operators, plain_layers, "/".join(sizes), tuple(faults))
-
-
-def _classes(network: Network) -> int:
-    """Return the values an image's scores have; the last output is the classifier's."""
-    shape = network.shape(network.outputs[-1])
-    return int(np.prod(shape[1:]))
 
 
 def _weight_sizes(entry: NetworkEntry, blob_elements: int) -> list[str]:

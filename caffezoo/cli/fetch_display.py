@@ -9,6 +9,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from caffezoo.cli.console import make_console, shown, text_column
+
 if TYPE_CHECKING:
     from caffezoo.weights.cache import CachedFile
     from caffezoo.weights.events import FetchEvent, Stage
@@ -65,11 +67,10 @@ class BarDisplay(Display):
     """Bars on a terminal; elsewhere a line for every stage, on standard error."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+        from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
-        self._console = Console(stderr=True)
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._console = make_console(stderr=True)
+        columns = (text_column("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._bars = Progress(
             *columns, console=self._console, transient=True, disable=not self._console.is_terminal, refresh_per_second=5
         )
@@ -107,7 +108,7 @@ class BarDisplay(Display):
                     self._bars.remove_task(self._tasks.pop(key))
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        print(shown(text), file=sys.stderr)
 
 
 DISPLAYS: dict[str, type[Display]] = {"bar": BarDisplay, "json": JsonDisplay, "none": Display}

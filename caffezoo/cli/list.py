@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli.columns import COLUMNS, DEFAULT
+from caffezoo.cli.console import say, shown
 from caffezoo.cli.networks import complete_network
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.errors import UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -129,20 +131,12 @@ def _costs(records: dict[str, Any]) -> dict[str, dict[str, int] | None]:
         name: (root / record["prototxt"], record["preprocessing"]["small"]["crop_size"])
         for name, record in records.items()
     }
-    terminal = sys.stderr.isatty()
-
-    def progress(done: int, total: int) -> None:
-        if terminal:
-            print(f"\rcounting {done + 1} of {total} prototxts, once", end="", file=sys.stderr, flush=True)
-
-    found = network_costs(dict.fromkeys(wanted.values()), progress)
-    if terminal:
-        print("\r\033[K", end="", file=sys.stderr)
+    found = network_costs(dict.fromkeys(wanted.values()), counter(COUNTING))
     faults = {name: cost for name, item in wanted.items() if isinstance(cost := found[item], ZooError)}
     if faults:
         name, error = next(iter(faults.items()))
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        print(f"caffezoo: warning: no cost for network '{name}'{more}: {error}", file=sys.stderr)
+        say("warning", f"no cost for network '{name}'{more}: {error}")
     return {name: None if isinstance(cost := found[item], ZooError) else cost for name, item in wanted.items()}
 
 
@@ -150,7 +144,7 @@ def _text(name: str, value: Any) -> str:
     if value is None:
         return "-"
     decimals = COLUMNS[name].decimals
-    return f"{value:.{decimals}f}" if decimals is not None else str(value)
+    return f"{value:.{decimals}f}" if decimals is not None else shown(str(value))
 
 
 def _is_number(name: str, rows: list[Row]) -> bool:

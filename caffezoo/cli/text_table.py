@@ -12,6 +12,8 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
+from caffezoo.cli.console import shown
+
 GAP = "  "
 NARROWEST = 14
 """To how many columns of the terminal a column of text is narrowed before columns go below their row."""
@@ -58,17 +60,17 @@ def table_lines(
     heads = [[title] for title in titles]
     natural = [max(_columns(text) for line in (heads, *cells) for text in line[i]) for i in range(len(titles))]
     numbers = [title in right for title in titles]
-    shown = len(titles)
+    kept = len(titles)
     widths = natural
     if width is not None:
         least = [w if number else min(w, NARROWEST) for w, number in zip(natural, numbers, strict=True)]
-        while shown > 1 and _total(least[:shown]) > width:
-            shown -= 1
-        widths = _narrowed(natural[:shown], least[:shown], width)
+        while kept > 1 and _total(least[:kept]) > width:
+            kept -= 1
+        widths = _narrowed(natural[:kept], least[:kept], width)
     lines = _row(heads, widths, numbers)
     for row in cells:
         lines += _row(row, widths, numbers)
-        lines += _below(titles[shown:], row[shown:], width)
+        lines += _below(titles[kept:], row[kept:], width)
     return lines
 
 
@@ -79,9 +81,7 @@ def _texts(cell: Cell, width: int | None) -> Sequence[str]:
 
 
 def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return shown(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def _columns(text: str) -> int:

@@ -63,3 +63,13 @@ def test_a_verb_imports_no_runtime_of_another() -> None:
     )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", "import json; " + code], text=True))
     assert not {"openvino", "onnx", "onnxruntime", "torch", "cv2", "pandas", "requests", "numpy"} & set(loaded)
+
+
+def test_help_groups_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    groups = [text.index(f" {group} ─") for group in ("Get", "Look", "Run", "Measure", "Convert", "Keep")]
+    assert groups == sorted(groups)
+    assert groups[0] < text.index(" fetch ") < groups[1] < text.index(" show ") < groups[2] < text.index(" classify ")

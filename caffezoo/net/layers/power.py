@@ -23,6 +23,9 @@ class Power(Layer):
 
     param_name = "power_param"
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return (self.param.power, self.param.scale, self.param.shift) == (1, 1, 0)
+
     def onnx(self, scope: LayerScope) -> list[str]:
         x, param = scope.bottoms[0], self.param
         if param.power == 0 or param.scale == 0:
