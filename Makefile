@@ -32,8 +32,8 @@ bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and again
 	@status=0; for part in engines evaluation formats fetch report; do \
 	  echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
 
-oracle:  ## real Caffe in a venv of its own, where a Python 3.7-3.9 exists
-	sh tools/make_oracle.sh .oracle
+oracle:  ## real Caffe, where a Python 3.7-3.9 exists, and OpenCV's Caffe importer, each in a venv of its own
+	sh tools/make_oracle.sh .oracle .oracle-cv
 
 proto: .venv/.core  ## regenerate the protobuf messages from caffe.proto
 	$(PYTHON) -m venv .proto && .proto/bin/pip install -q 'grpcio-tools==1.62.3'
@@ -59,4 +59,4 @@ prototxt: .venv/.core  ## rewrite every deploy prototxt from its generator
 	@touch $@
 
 clean:
-	rm -rf .venv .oracle .proto build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .oracle .oracle-cv .proto build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from tests.opencv_oracle import opencv_python
 from tests.oracle import oracle_python
 
 # How long an example takes says more of the machine than of the code.
@@ -12,12 +13,20 @@ settings.register_profile("caffezoo", deadline=None)
 settings.load_profile("caffezoo")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Let no bytes name a test: they may hold a clock's time, or differ by the version of what encoded them."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     asked = config.getoption("markexpr", "")
     no_caffe = pytest.mark.skip(reason="no real Caffe: `make oracle`, or set CAFFE_PYTHON")
+    no_opencv = pytest.mark.skip(reason="no OpenCV 4.12: `make oracle`, or set OPENCV_PYTHON")
     slow = pytest.mark.skip(reason="slow: run with -m slow")
     for item in items:
         if "oracle" in item.keywords and oracle_python() is None:
             item.add_marker(no_caffe)
+        if "opencv_oracle" in item.keywords and opencv_python() is None:
+            item.add_marker(no_opencv)
         if "slow" in item.keywords and "slow" not in asked:
             item.add_marker(slow)

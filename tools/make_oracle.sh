@@ -1,8 +1,20 @@
 #!/bin/sh
-# Make a venv with real Caffe, the oracle of the tests: sh tools/make_oracle.sh [DIR]
-# Needs x86-64 Linux and a Python 3.7-3.9; exit status 3 where there is none. PYTHON_CAFFE names the interpreter to use.
+# Make the oracles of the tests, each in a venv of its own: sh tools/make_oracle.sh [DIR [DIR_CV]]
+# DIR (.oracle): real Caffe; x86-64 Linux and a Python 3.7-3.9 (PYTHON_CAFFE names the interpreter to use).
+# DIR_CV (.oracle-cv): the last OpenCV that imports Caffe files, for layers of forks that real Caffe lacks; any Python
+# from 3.9 on (PYTHON_OPENCV). Exit status 3 where real Caffe cannot be had; OpenCV is made all the same.
 set -eu
 dir=${1:-.oracle}
+dir_cv=${2:-.oracle-cv}
+
+if [ -x "$dir_cv/bin/python" ] && "$dir_cv/bin/python" -c 'import cv2; cv2.dnn.readNetFromCaffe' 2>/dev/null; then
+  echo "$dir_cv has OpenCV's Caffe importer already"
+else
+  "${PYTHON_OPENCV:-python3}" -m venv "$dir_cv"
+  "$dir_cv/bin/python" -m pip install -q 'opencv-python-headless==4.12.0.88'
+  "$dir_cv/bin/python" -c 'import cv2; cv2.dnn.readNetFromCaffe; print("OpenCV", cv2.__version__)'
+fi
+
 if [ -x "$dir/bin/python" ] && "$dir/bin/python" -c 'import caffe' 2>/dev/null; then
   echo "$dir has real Caffe already"
   exit 0

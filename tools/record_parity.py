@@ -110,6 +110,8 @@ def document(results: list[dict[str, Any]]) -> str:
     lines = [
         "# Parity with PyTorch",
         "",
+        "*This page is for whoever wants to know whether an imported network computes what its PyTorch original does.*",
+        "",
         "Written by `tools/record_parity.py`; do not edit. A source model of torchvision, timm or Cadene's",
         "`pretrainedmodels` gets random weights and norms with the statistics of random images. Its state dict,",
         "written by torch, is imported into this zoo's prototxt, and one image goes through the source model and",

@@ -28,8 +28,8 @@ from keras_source import MODELS
 
 from caffezoo.engines.registry import create_engine
 from caffezoo.errors import ZooError
-from caffezoo.evaluation.parity import logits_blob
 from caffezoo.net.graph import Network
+from caffezoo.net.scores import classifier_head
 from caffezoo.weights.convert import convert_weights
 from caffezoo.zoo.index import load_index
 
@@ -76,7 +76,7 @@ def record(network: str, package: str, call: list[str]) -> dict[str, Any]:
             (folder / file).unlink()
         same = len(set(imported.values())) == 1
         net = Network.load(entry.prototxt_path, folder / "listed.h5.caffemodel")
-    blob = logits_blob(net)
+    blob = classifier_head(net).logits
     preset = entry.preprocessing
     with create_engine("openvino", net, outputs=[blob]) as engine:
         runs = []
@@ -114,6 +114,8 @@ def document(results: list[dict[str, Any]]) -> str:
     dates = sorted({r["date"] for r in results})
     lines = [
         "# Parity with Keras",
+        "",
+        "*This page is for whoever wants to know whether an imported network computes what its Keras original does.*",
         "",
         "Written by `tools/record_parity_keras.py`; do not edit. A model of keras-applications (run on tf.keras), of",
         "keras-squeezenet or of `keras.applications` in Keras 3 gets random kernels, and BatchNormalizations with the",

@@ -75,6 +75,7 @@ def check_entry(entry: NetworkEntry) -> Checked:
     """Check one network of the index."""
     from caffezoo.net.cost import network_cost
     from caffezoo.net.graph import Network
+    from caffezoo.net.scores import classifier_head
 
     faults: list[str] = []
     parameters, gmacs, operators, plain_layers, sizes = 0, 0.0, 0, 0, []
@@ -86,7 +87,7 @@ def check_entry(entry: NetworkEntry) -> Checked:
         for name in ("small", "large"):
             preset = getattr(entry.preprocessing, name)
             if preset is not None:
-                classes = _classes(declared.resized(preset.crop_size))
+                classes = classifier_head(declared.resized(preset.crop_size)).classes
                 sizes.append(str(preset.crop_size))
                 if classes != entry.labels.classes:
                     faults.append(f"{classes} outputs at {preset.crop_size} px, the index says {entry.labels.classes}")
@@ -96,12 +97,6 @@ def check_entry(entry: NetworkEntry) -> Checked:
     except ZooError as error:
         faults.append(str(error))
     return Checked(entry.name, parameters, gmacs, operators, plain_layers, "/".join(sizes), tuple(faults))
-
-
-def _classes(network: Network) -> int:
-    """Return the values an image's scores have; the last output is the classifier's."""
-    shape = network.shape(network.outputs[-1])
-    return int(np.prod(shape[1:]))
 
 
 def _weight_sizes(entry: NetworkEntry, blob_elements: int) -> list[str]:
@@ -145,21 +140,17 @@ def _with_ones(network: Network) -> Network:
 
 
 def _print(results: list[Checked]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from caffezoo.cli.text_table import print_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, right in (("network", 0), ("parameters", 1), ("GMACs", 1), ("ONNX ops", 1), ("BVLC layers", 1),
-                         ("sizes px", 0), ("result", 0)):  # fmt: skip
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "result")
-    for r in results:
-        verdict = "[red]" + "; ".join(r.faults).replace("[", r"\[") + "[/red]" if r.faults else "good"
-        table.add_row(
-            r.network, f"{r.parameters:,}", f"{r.gmacs:.3f}", str(r.operators), str(r.plain_layers), r.sizes, verdict
-        )
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    numbers = ("parameters", "GMACs", "ONNX ops", "BVLC layers")
+    print_table(
+        ("network", *numbers, "sizes px", "result"),
+        [
+            (r.network, f"{r.parameters:,}", f"{r.gmacs:.3f}", str(r.operators), str(r.plain_layers), r.sizes,
+             "; ".join(r.faults) or "good")
+            for r in results
+        ],
+        right=numbers,
+    )  # fmt: skip
     bad = sum(1 for r in results if r.faults)
     print(f"{len(results) - bad} of {len(results)} networks hold together" + (f", {bad} do not" if bad else ""))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.console import say, shown
 from caffezoo.errors import ImageError
 
 
@@ -23,6 +23,7 @@ def classify(
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
+    output: recipes.OutputOption = None,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     batch_size: recipes.BatchSizeOption = 1,
@@ -51,6 +52,7 @@ def classify(
         base_size=base_size,
         crop_size=crop_size,
         crops=crops,
+        output=output,
         engine=engine,
         batch_size=batch_size,
         precision=precision,
@@ -58,17 +60,24 @@ def classify(
         caffe_python=caffe_python,
     )
     found, unreadable = [], 0
+    for note in classifier.notes:
+        say("note", note)
     try:
         for outcome in run(classifier, images, top=top):
             if isinstance(outcome, ImageError):
                 unreadable += 1
-                print(f"caffezoo: error: {outcome}", file=sys.stderr)
+                say("error", outcome)
             elif as_json:
                 found.append(outcome.to_json())
             else:
-                print(outcome.image)
+                print(shown(outcome.image))
                 for guess in outcome.top:
-                    print(f"  {100 * guess.probability:6.2f} %  {guess.index:4d}  {guess.label}")
+                    value = (
+                        f"{guess.probability:8.4f}"
+                        if outcome.kind == "unknown"
+                        else f"{100 * guess.probability:6.2f} %"
+                    )
+                    print(f"  {value}  {guess.index:4d}  {shown(guess.label)}")
     finally:
         classifier.close()
     if as_json:

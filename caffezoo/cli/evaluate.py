@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.command import given_command
+from caffezoo.cli.console import say, shown
+from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from caffezoo.evaluation.metrics import ErrorRate
     from caffezoo.evaluation.result import EvaluationResult, Progress
 
 SHOWN_UNREADABLE = 20
-SECONDS_BETWEEN_LINES = 60.0
 
 
 def evaluate(
@@ -55,6 +53,7 @@ def evaluate(
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
+    output: recipes.OutputOption = None,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     batch_size: recipes.BatchSizeOption = 8,
@@ -104,25 +103,34 @@ def evaluate(
         base_size=base_size,
         crop_size=crop_size,
         crops=crops,
+        output=output,
         engine=engine,
         batch_size=min(batch_size, len(dataset.images) * max(crops, 1)),
         precision=precision,
         threads=threads,
         caffe_python=caffe_python,
     )
+    for note in classifier.notes:
+        say("note", note)
     try:
         journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
         if journal and journal.outcomes:
             done = f"{len(journal.outcomes)} of {len(dataset.images)} images"
             print(f"caffezoo: going on after {done} (--no-resume starts anew)", file=sys.stderr)
-        with _progress(len(dataset.images)) as on_image:
+        start = time.perf_counter()
+        with progress(len(dataset.images)) as show:
             result = run(
-                classifier, dataset, workers=default_workers(), strict=strict, journal=journal, on_image=on_image
+                classifier,
+                dataset,
+                workers=default_workers(),
+                strict=strict,
+                journal=journal,
+                on_image=lambda at: show(at.done, _running(at, start)),
             )
     finally:
         classifier.close()
     _report_unreadable(result)
-    line = json.dumps({**result.to_json(), **provenance(["caffezoo", *sys.argv[1:]])})
+    line = json.dumps({**result.to_json(), **provenance(given_command())})
     if as_json:
         print(line)
     else:
@@ -148,8 +156,8 @@ def _print_result(result: EvaluationResult) -> None:
     skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
     versions = f"{result.engine} {result.versions[result.engine]}"
     threads = f", {result.threads} threads" if result.threads else ""
-    print(f"network      {result.network}, {result.classes} classes")
-    print(f"data         {result.data}: {result.images} images{skipped}, labels from {result.label_list}")
+    print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
+    print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {result.label_list}")
     print(f"protocol     {crops} of {p.crop_size} px, {sides} {p.base_size} px, {p.decoder}, {p.resizer}")
     print(f"             mean {_triple(p.mean)}, std {_triple(p.std)} (B, G, R)")
     print(f"ran on       {versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}")
@@ -170,50 +178,12 @@ def _triple(values: tuple[float, float, float]) -> str:
 
 def _report_unreadable(result: EvaluationResult) -> None:
     for path, reason in result.unreadable[:SHOWN_UNREADABLE]:
-        print(f"caffezoo: warning: {path}: {reason}", file=sys.stderr)
+        say("warning", f"{path}: {reason}")
     if result.unreadable:
         more = len(result.unreadable) - SHOWN_UNREADABLE
         rest = f" ({more} more than shown)" if more > 0 else ""
-        print(
-            f"caffezoo: warning: {len(result.unreadable)} of {result.total} images are unreadable and not in the error"
-            f" rates{rest}",
-            file=sys.stderr,
-        )
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Progress], None]]:
-    """Show progress on stderr: a bar on a terminal, else a line a minute."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    start = time.perf_counter()
-    if not console.is_terminal:
-        last = start
-
-        def line(progress: Progress) -> None:
-            nonlocal last
-            if time.perf_counter() - last >= SECONDS_BETWEEN_LINES:
-                last = time.perf_counter()
-                print(f"{progress.done}/{progress.total} {_running(progress, start)}", file=sys.stderr, flush=True)
-
-        yield line
-        return
-    columns: list[Any] = [
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[running]}"),
-        TimeRemainingColumn(),
-    ]
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("evaluate", total=total, running="")
-
-        def advance(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, running=_running(progress, start))
-
-        yield advance
+        count = f"{len(result.unreadable)} of {result.total}"
+        say("warning", f"{count} images are unreadable and not in the error rates{rest}")
 
 
 def _running(progress: Progress, start: float) -> str:

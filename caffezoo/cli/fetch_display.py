@@ -9,6 +9,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from caffezoo.cli.console import make_console, shown, text_column
+
 if TYPE_CHECKING:
     from caffezoo.weights.cache import CachedFile
     from caffezoo.weights.events import FetchEvent, Stage
@@ -65,11 +67,10 @@ class BarDisplay(Display):
     """Bars on a terminal; elsewhere a line for every stage, on standard error."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+        from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
-        self._console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._console = make_console(stderr=True)
+        columns = (text_column("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._bars = Progress(
             *columns, console=self._console, transient=True, disable=not self._console.is_terminal, refresh_per_second=5
         )
@@ -107,7 +108,7 @@ class BarDisplay(Display):
                     self._bars.remove_task(self._tasks.pop(key))
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        print(shown(text), file=sys.stderr)
 
 
 DISPLAYS: dict[str, type[Display]] = {"bar": BarDisplay, "json": JsonDisplay, "none": Display}
@@ -130,8 +131,9 @@ def done_row(name: str, file: CachedFile, state: str, seconds: float) -> dict[st
 
 def print_summary(rows: list[dict[str, Any]], root: str) -> None:
     """Print the table: network, state, bytes, seconds, hash, what stood against it, source."""
-    titles = ("network", "state", "bytes", "s", "sha256", "check", "source")
-    cells = [titles]
+    from caffezoo.cli.text_table import print_table
+
+    cells = []
     for row in rows:
         if row["state"] == "failed":
             cells.append((row["network"], "failed", "-", f"{row['seconds']:.2f}", "-", "-", "-"))
@@ -139,8 +141,5 @@ def print_summary(rows: list[dict[str, Any]], root: str) -> None:
             size, source = f"{row['bytes']:,}", row["source"] + (" (converted)" if row["converted"] else "")
             fields = (size, f"{row['seconds']:.2f}", row["sha256"][:16], row["check"], source)
             cells.append((row["network"], row["state"], *fields))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
-    for line in cells:
-        padded = (c.rjust(w) if i in (2, 3) else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-        print("  ".join(padded).rstrip())
+    print_table(("network", "state", "bytes", "s", "sha256", "check", "source"), cells, right=("bytes", "s"))
     print(f"in {root}")

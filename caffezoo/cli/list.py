@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli.columns import COLUMNS, DEFAULT
+from caffezoo.cli.console import say, shown
 from caffezoo.cli.networks import complete_network
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.errors import UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -129,20 +131,12 @@ def _costs(records: dict[str, Any]) -> dict[str, dict[str, int] | None]:
         name: (root / record["prototxt"], record["preprocessing"]["small"]["crop_size"])
         for name, record in records.items()
     }
-    terminal = sys.stderr.isatty()
-
-    def progress(done: int, total: int) -> None:
-        if terminal:
-            print(f"\rcounting {done + 1} of {total} prototxts, once", end="", file=sys.stderr, flush=True)
-
-    found = network_costs(dict.fromkeys(wanted.values()), progress)
-    if terminal:
-        print("\r\033[K", end="", file=sys.stderr)
+    found = network_costs(dict.fromkeys(wanted.values()), counter(COUNTING))
     faults = {name: cost for name, item in wanted.items() if isinstance(cost := found[item], ZooError)}
     if faults:
         name, error = next(iter(faults.items()))
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        print(f"caffezoo: warning: no cost for network '{name}'{more}: {error}", file=sys.stderr)
+        say("warning", f"no cost for network '{name}'{more}: {error}")
     return {name: None if isinstance(cost := found[item], ZooError) else cost for name, item in wanted.items()}
 
 
@@ -150,7 +144,7 @@ def _text(name: str, value: Any) -> str:
     if value is None:
         return "-"
     decimals = COLUMNS[name].decimals
-    return f"{value:.{decimals}f}" if decimals is not None else str(value)
+    return f"{value:.{decimals}f}" if decimals is not None else shown(str(value))
 
 
 def _is_number(name: str, rows: list[Row]) -> bool:
@@ -158,13 +152,11 @@ def _is_number(name: str, rows: list[Row]) -> bool:
 
 
 def _print_table(chosen: list[str], rows: list[Row]) -> None:
-    # Plain text: drawing by rich would cost a third of the time that this command may take.
-    cells = [[COLUMNS[name].title for name in chosen], *([_text(n, row[n]) for n in chosen] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(chosen))]
-    right = [_is_number(name, rows) for name in chosen]
-    for line in cells:
-        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
-        print("  ".join(padded).rstrip())
+    from caffezoo.cli.text_table import print_table
+
+    titles = [COLUMNS[name].title for name in chosen]
+    numbers = [COLUMNS[name].title for name in chosen if _is_number(name, rows)]
+    print_table(titles, [[_text(name, row[name]) for name in chosen] for row in rows], right=numbers)
     print(f"{len(rows)} network{'' if len(rows) == 1 else 's'}")
 
 

@@ -13,26 +13,42 @@ from typing import Annotated
 
 import typer
 
+from caffezoo.cli.command import Given
+from caffezoo.cli.console import say
 from caffezoo.errors import ZooError
 
-VERBS: dict[str, tuple[str, str]] = {
-    "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
-    "classify": ("caffezoo.cli.classify", "classify"),
-    "list": ("caffezoo.cli.list", "list_networks"),
-    "show": ("caffezoo.cli.show", "show"),
-    "check": ("caffezoo.cli.check", "check"),
-    "export": ("caffezoo.cli.export", "export"),
-    "engines": ("caffezoo.cli.engines", "engines"),
-    "fetch": ("caffezoo.cli.fetch", "fetch"),
-    "cache": ("caffezoo.cli.cache", "cache"),
-    "import": ("caffezoo.cli.import_", "import_"),
-    "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
-    "time": ("caffezoo.cli.time", "time"),
-    "results": ("caffezoo.cli.results", "results"),
-    "tables": ("caffezoo.cli.tables", "tables"),
-    "plot": ("caffezoo.cli.plot", "plot"),
-    "report": ("caffezoo.cli.report", "report"),
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Get": {
+        "fetch": ("caffezoo.cli.fetch", "fetch"),
+        "cache": ("caffezoo.cli.cache", "cache"),
+    },
+    "Look": {
+        "list": ("caffezoo.cli.list", "list_networks"),
+        "show": ("caffezoo.cli.show", "show"),
+        "check": ("caffezoo.cli.check", "check"),
+        "engines": ("caffezoo.cli.engines", "engines"),
+    },
+    "Run": {
+        "classify": ("caffezoo.cli.classify", "classify"),
+    },
+    "Measure": {
+        "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
+        "time": ("caffezoo.cli.time", "time"),
+    },
+    "Convert": {
+        "import": ("caffezoo.cli.import_", "import_"),
+        "export": ("caffezoo.cli.export", "export"),
+        "fold": ("caffezoo.cli.fold", "fold"),
+        "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
+    },
+    "Keep": {
+        "results": ("caffezoo.cli.results", "results"),
+        "tables": ("caffezoo.cli.tables", "tables"),
+        "plot": ("caffezoo.cli.plot", "plot"),
+        "report": ("caffezoo.cli.report", "report"),
+    },
 }
+VERBS: dict[str, tuple[str, str]] = {verb: place for verbs in GROUPS.values() for verb, place in verbs.items()}
 
 
 def _version(asked: bool) -> None:
@@ -63,13 +79,14 @@ def make_app(verb: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for name in [verb] if verb else VERBS:
-        module, function = VERBS[name]
-        command = getattr(importlib.import_module(module), function)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name)(command)
+    for group, verbs in GROUPS.items():
+        for name in verbs if verb is None else {verb} & verbs.keys():
+            module, function = VERBS[name]
+            command = getattr(importlib.import_module(module), function)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name, rich_help_panel=group)
+            else:
+                app.command(name, rich_help_panel=group)(command)
     return app
 
 
@@ -86,9 +103,9 @@ def main(argv: list[str] | None = None) -> None:
     verb = arguments[0] if arguments and arguments[0] in VERBS and not completing else None
     warnings.showwarning = _show_warning
     try:
-        make_app(verb)(args=arguments, prog_name="caffezoo")
+        make_app(verb)(args=arguments, prog_name="caffezoo", obj=Given(tuple(arguments)))
     except ZooError as error:
-        print(f"caffezoo: error: {error}", file=sys.stderr)
+        say("error", error)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         print("caffezoo: interrupted", file=sys.stderr)
@@ -100,4 +117,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    print(f"caffezoo: warning: {message}", file=sys.stderr)
+    say("warning", message)

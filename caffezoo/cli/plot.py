@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caffezoo.cli.networks import complete_network
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
 from caffezoo.errors import UnknownNameError, UsageError
 
@@ -149,7 +150,6 @@ def loss(
 
 
 def _data(output: Path, folder: Path | None, index: Path | None, *details: type[Detail]) -> ZooData:
-    from caffezoo.cli.tables import counting
     from caffezoo.report.figure import check_ending
     from caffezoo.report.zoo_data import ZooData
     from caffezoo.zoo.index import load_index
@@ -157,7 +157,7 @@ def _data(output: Path, folder: Path | None, index: Path | None, *details: type[
     check_ending(output)
     store = open_store(folder)
     warn_of_faults(store, *details)
-    return ZooData(load_index(index), store, counting)
+    return ZooData(load_index(index), store, counter(COUNTING))
 
 
 def _save(figure: Figure, output: Path) -> None:

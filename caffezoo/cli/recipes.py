@@ -30,6 +30,9 @@ ResizeOption = Annotated[
 CropsOption = Annotated[int, typer.Option(metavar="1|12|144", help="Views an image, whose probabilities are averaged.")]
 BaseSizeOption = Annotated[int | None, typer.Option(help="Side in px that an image is resized to.")]
 CropSizeOption = Annotated[int | None, typer.Option(help="Side in px of the square that the network sees.")]
+OutputOption = Annotated[
+    str | None, typer.Option(metavar="BLOB", help="The blob that holds the scores, where it is not the one chosen.")
+]
 EngineOption = Annotated[str, typer.Option(help="What runs the network; see `caffezoo engines`.")]
 PrecisionOption = Annotated[str, typer.Option(metavar="float32|float16|bfloat16", help="Of the arithmetic.")]
 BatchSizeOption = Annotated[int, typer.Option(help="Crops in a batch.")]

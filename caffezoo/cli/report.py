@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
 
 
@@ -26,7 +26,6 @@ def report(
 
     Example: `caffezoo report --html report`
     """
-    from caffezoo.cli.tables import counting
     from caffezoo.report.page import write_report
     from caffezoo.report.rows import LayerRow
     from caffezoo.report.zoo_data import ZooData
@@ -34,16 +33,6 @@ def report(
 
     store = open_store(folder)
     warn_of_faults(store, LayerRow)
-    data = ZooData(load_index(index), store, counting)
-    written = write_report(data, html, jobs or os.cpu_count() or 1, _drawing)
+    data = ZooData(load_index(index), store, counter(COUNTING))
+    written = write_report(data, html, jobs or os.cpu_count() or 1, counter("reading and drawing networks"))
     print(f"wrote {written.index}: {written.networks} networks, {written.bytes / 2**20:.1f} MiB")
-
-
-def _drawing(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(
-            f"\rreading and drawing networks: {done} of {total}",
-            end="\n" if done == total else "",
-            file=sys.stderr,
-            flush=True,
-        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caffezoo.cli.console import shown
 from caffezoo.cli.networks import complete_network, index_option, open_network
 
 if TYPE_CHECKING:
@@ -91,29 +92,22 @@ def _record(network: Network) -> dict[str, object]:
 
 
 def _print_table(network: Network) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from caffezoo.cli.text_table import print_table
     from caffezoo.net.cost import network_cost
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("layer", "type", "output"):
-        table.add_column(title, overflow="fold")
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("MACs", justify="right", no_wrap=True)
+    rows = []
     for node in network.nodes:
         shapes = ", ".join("x".join(map(str, s)) or "scalar" for s in node.top_shapes)
         parameters = f"{node.parameter_count:,}" if node.parameter_count else ""
-        table.add_row(node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else "")
-    console.print(table)
+        rows.append((node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else ""))
+    print_table(("layer", "type", "output", "parameters", "MACs"), rows, right=("parameters", "MACs"))
     cost = network_cost(network)
-    inputs = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in network.inputs.items())
-    outputs = ", ".join(f"{name} {'x'.join(map(str, network.shape(name)))}" for name in network.outputs)
+    inputs = ", ".join(f"{shown(name)} {'x'.join(map(str, shape))}" for name, shape in network.inputs.items())
+    outputs = ", ".join(f"{shown(name)} {'x'.join(map(str, network.shape(name)))}" for name in network.outputs)
     depth = sum(1 for n in network.nodes if n.macs)
     memory = 4 * sum(math.prod(s) for n in network.nodes for s in n.top_shapes)
     print()
-    print(f"network      {network.name or '(no name)'}  ({network.path})")
+    print(f"network      {shown(network.name) or '(no name)'}  ({network.path})")
     print(f"input        {inputs}")
     print(f"output       {outputs}")
     print(f"layers       {len(network.nodes)}, of which {depth} convolutions and products")
@@ -123,4 +117,4 @@ def _print_table(network: Network) -> None:
         f"activations  {cost.activations:,} values of convolutions and products; {memory / 2**20:.1f} MiB in all blobs"
     )
     for note in network.notes:
-        print(f"note         {note}")
+        print(f"note         {shown(note)}")

@@ -1,24 +1,20 @@
-"""``caffezoo tables``: the tables of the README, made from the index, the prototxts and the results."""
+"""``caffezoo tables``: the tables of README and docs/tables, made from the index, the prototxts and the results."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.cli.results import FolderOption, IndexOption, open_store, warn_of_faults
 from caffezoo.errors import DataError, UnknownNameError, UsageError
 
-
-def counting(done: int, total: int) -> None:
-    """Show on a terminal that costs are counted: it takes a while, once."""
-    if sys.stderr.isatty():
-        end = "\n" if done + 1 == total else ""
-        print(f"\rcounting {done + 1} of {total} prototxts, once", end=end, file=sys.stderr, flush=True)
+if TYPE_CHECKING:
+    from caffezoo.report.sections import Section
 
 
 def _complete_table(incomplete: str) -> list[str]:
@@ -34,21 +30,28 @@ def tables(
         typer.Option("--table", metavar="NAME", help="Only this one; repeatable.", autocompletion=_complete_table),
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--format", metavar="markdown|csv|latex|html", help="Print instead of filling README.")
+        str | None, typer.Option("--format", metavar="markdown|csv|latex|html", help="Print instead of filling files.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a file a table there (Markdown without --format).")
     ] = None,
-    readme: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file to fill. Default: README.md of the checkout.")
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file",
+            "--readme",
+            metavar="FILE",
+            help="A Markdown file to fill; repeatable. Default: README.md and docs/tables/*.md of the checkout.",
+        ),
     ] = None,
     folder: FolderOption = None,
     index: IndexOption = None,
 ) -> None:
-    """Fill the README's sections between `<!-- table:NAME -->` and `<!-- /table -->`, or write tables elsewhere.
+    """Fill the sections between `<!-- table:NAME -->` and `<!-- /table -->` of README and docs/tables, or write tables
+    elsewhere.
 
-    Tables: accuracy, cost, preprocessing, time, lite, applications, measured, precision. Published figures name their
-    source, measured ones are in italics, `..` stands where nothing is known.
+    Tables: original-errors, original-cost, accuracy, cost, preprocessing, time, lite, applications, measured,
+    precision. Published figures name their source, measured ones are in italics, `..` stands where nothing is known.
 
     Examples:
 
@@ -69,13 +72,11 @@ def tables(
         if name not in TABLES:
             raise UnknownNameError("table", name, TABLES)
     filling = form is None and output is None
-    if not filling and (check or readme is not None):
-        raise UsageError(
-            f"{'--check' if check else '--readme'} is about the README", hint="leave --format and --output"
-        )
+    if not filling and (check or file):
+        raise UsageError(f"{'--check' if check else '--file'} is about filling", hint="leave --format and --output")
     store = open_store(folder)
     warn_of_faults(store)
-    data = ZooData(load_index(index), store, counting)
+    data = ZooData(load_index(index), store, counter(COUNTING))
     names = list(dict.fromkeys(table or TABLES))
     ending, write = FORMATS[form or "markdown"]
 
@@ -84,7 +85,7 @@ def tables(
         return write(make_table(name, data))
 
     if filling:
-        _fill(readme if readme is not None else _readme(), table, content, check)
+        _fill(file or _own_files(), table, content, check)
     elif output is not None:
         for name in names:
             _save(output / f"{name}.{ending}", content(name))
@@ -93,46 +94,67 @@ def tables(
         print("\n".join(content(name) for name in names), end="")
 
 
-def _fill(file: Path, wanted: list[str] | None, content: Callable[[str], str], check: bool) -> None:
-    from caffezoo.report.sections import fill_sections, find_sections, stale_sections
-    from caffezoo.report.tables import TABLES
+def _fill(files: Sequence[Path], wanted: list[str] | None, content: Callable[[str], str], check: bool) -> None:
+    from caffezoo.report.sections import fill_sections, stale_sections
 
+    texts = {file: _read(file) for file in files}
+    sections = _sections(texts, wanted)
+    changed = count = 0
+    for file, found in sections.items():
+        stale = stale_sections(found, content)
+        count, changed = count + len(found), changed + len(stale)
+        for section in stale:
+            print(f"{file}:{section.first}: table '{section.name}' {'is stale' if check else 'made anew'}")
+        if stale and not check:
+            _save(file, fill_sections(texts[file], stale, content))
+    if check:
+        print(f"{count - changed} tables as generated, {changed} not")
+        raise typer.Exit(1 if changed else 0)
+    print(f"{changed} of {count} tables changed")
+
+
+def _read(file: Path) -> str:
     try:
-        text = file.read_bytes().decode("utf-8")
+        return file.read_bytes().decode("utf-8")
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(file), hint="--readme names another") from None
+        raise DataError(f"cannot be read: {error.strerror}", where=str(file), hint="--file names another") from None
     except UnicodeDecodeError:
         raise DataError("is not UTF-8 text", where=str(file)) from None
-    sections = find_sections(text, TABLES, str(file))
-    if wanted:
-        sections = [section for section in sections if section.name in wanted]
-    absent = [name for name in wanted or () if name not in {section.name for section in sections}]
-    if absent or not sections:
+
+
+def _sections(texts: Mapping[Path, str], wanted: Sequence[str] | None) -> dict[Path, list[Section]]:
+    """Return the wanted sections of every file.
+
+    Raises
+    ------
+    DataError
+        A wanted table, or any table at all, has no section in these files.
+    """
+    from caffezoo.report.sections import find_sections
+    from caffezoo.report.tables import TABLES
+
+    found = {file: find_sections(text, TABLES, str(file)) for file, text in texts.items()}
+    names = {section.name for sections in found.values() for section in sections}
+    absent = [name for name in wanted or () if name not in names]
+    if absent or not names:
+        where = ", ".join(str(file) for file in texts)
         marker = f"<!-- table:{absent[0] if absent else 'NAME'} -->"
-        raise DataError(f"has no section {marker}", where=str(file), hint="a line <!-- /table --> ends a section")
-    stale = stale_sections(sections, content)
-    for section in stale:
-        print(f"{file}:{section.first}: table '{section.name}' {'is stale' if check else 'made anew'}")
-    if check:
-        print(f"{len(sections) - len(stale)} tables as generated, {len(stale)} not")
-        raise typer.Exit(1 if stale else 0)
-    if stale:
-        _save(file, fill_sections(text, stale, content))
-    print(f"{len(stale)} of {len(sections)} tables changed")
+        raise DataError(f"has no section {marker}", where=where, hint="a line <!-- /table --> ends a section")
+    return {file: [s for s in sections if not wanted or s.name in wanted] for file, sections in found.items()}
 
 
-def _readme() -> Path:
-    """README.md of the checkout that this package runs from.
+def _own_files() -> list[Path]:
+    """README.md and docs/tables/*.md of the checkout that this package runs from.
 
     Raises
     ------
     UsageError
-        The package is installed: it has no README to fill.
+        The package is installed: it has no files to fill.
     """
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / "setup.cfg").is_file():
-        raise UsageError("caffezoo is installed, not a checkout", hint="name a file: --readme FILE")
-    return root / "README.md"
+        raise UsageError("caffezoo is installed, not a checkout", hint="name a file: --file FILE")
+    return [root / "README.md", *sorted((root / "docs" / "tables").glob("*.md"))]
 
 
 def _save(file: Path, text: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.command import given_command
+from caffezoo.cli.console import say
+from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.cli.timing_output import print_csv, print_summary, print_table
 from caffezoo.errors import UsageError, ZooError
@@ -122,12 +124,12 @@ def time(
         find_caffe(caffe)
     output = _Output(as_json, as_csv, record, results, max_spread)
     failures: list[Failure] = []
-    with _progress(len(jobs)) as show:
+    with progress(len(jobs), every_item=True) as show:
         for number, job in enumerate(jobs):
-            show(number, 0.0, job.network)
+            show(number, job.network)
 
             def part(done: int, planned: int, number: int = number, job: Job = job) -> None:
-                show(number, done / planned if planned else 0.0, job.network)
+                show(number + (done / planned if planned else 0.0), job.network)
 
             wanted = [s for s in settings if not output.holds(job, s)]
             if caffe is None:
@@ -143,7 +145,7 @@ def time(
         raise failures[0].error
     for failure in failures:
         where = f"{failure.job.network}, {failure.engine}"
-        print(f"caffezoo: warning: {where}: {failure.error}", file=sys.stderr)
+        say("warning", f"{where}: {failure.error}")
     if failures:
         raise typer.Exit(1)
 
@@ -242,7 +244,7 @@ class _Output:
 
         for m in measured:
             self._measured.append(m)
-            full = {**m.to_record(), **provenance(["caffezoo", *sys.argv[1:]])}
+            full = {**m.to_record(), **provenance(given_command())}
             if self._store is not None:
                 self._store.append(record_rows(full, f"network '{m.network}'"))
             if self.as_json:
@@ -250,7 +252,7 @@ class _Output:
             elif not self.as_csv and m.layers:
                 print_table(m)
             if m.doubt:
-                print(f"caffezoo: warning: {m.network}, {m.engine}: {m.doubt}", file=sys.stderr)
+                say("warning", f"{m.network}, {m.engine}: {m.doubt}")
 
     def finish(self) -> None:
         if self.as_csv:
@@ -259,31 +261,3 @@ class _Output:
             print_summary(self._measured)
         if self.skipped:
             print(f"caffezoo: {self.skipped} measurements were in the store already", file=sys.stderr)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, float, str], None]]:
-    """Show progress on stderr: a bar on a terminal, else a line a network where there are several."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        shown = -1
-
-        def line(number: int, part: float, name: str) -> None:
-            nonlocal shown
-            if number != shown and total > 1:
-                shown = number
-                print(f"{number + 1}/{total} {name}", file=sys.stderr, flush=True)
-
-        yield line
-        return
-    columns = [BarColumn(), TextColumn("{task.fields[what]}"), TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("time", total=float(total), what="")
-
-        def advance(number: int, part: float, name: str) -> None:
-            bar.update(task, completed=number + part, what=f"{number + 1}/{total} {name}")
-
-        yield advance

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from caffezoo.cli.console import shown
+
 if TYPE_CHECKING:
     from caffezoo.timing.clock import Spread
     from caffezoo.timing.measurement import Measurement
@@ -16,17 +18,14 @@ def print_table(m: Measurement) -> None:
     """Print one measurement as ``caffe time`` does, without glog's prefix."""
     threads = f", {m.threads} threads" if m.threads else ""
     memory = f", peak {m.memory_peak_bytes / 2**20:.0f} MiB" if m.memory_peak_bytes else ""
-    print(
-        f"{m.network}, {m.crop_size} px, batch {m.batch_size}: {m.engine} {m.version}, {m.device}, {m.precision}",
-        end="",
-    )
-    print(f"{threads}{memory}")
+    runs_on = f"{m.engine} {m.version}, {m.device}, {m.precision}{threads}{memory}"
+    print(f"{shown(m.network)}, {m.crop_size} px, batch {m.batch_size}: {runs_on}")
     kind = "Average" if m.note else "Median"
     print(f"{kind} time per layer:")
     for layer in m.layers:
-        print(f"{layer.layer:>10}\tforward: {layer.forward_ms:.6g} ms.")
+        print(f"{shown(layer.layer):>10}\tforward: {layer.forward_ms:.6g} ms.")
         if layer.backward_ms is not None:
-            print(f"{layer.layer:>10}\tbackward: {layer.backward_ms:.6g} ms.")
+            print(f"{shown(layer.layer):>10}\tbackward: {layer.backward_ms:.6g} ms.")
     for name, spread in (("Forward pass", m.forward), ("Backward pass", m.backward)):
         if spread is not None:
             print(f"{kind} {name}: {_with_spread(spread)}")
@@ -41,17 +40,13 @@ def print_table(m: Measurement) -> None:
 
 def print_summary(measured: Sequence[Measurement]) -> None:
     """Print one line a measurement."""
-    from rich.console import Console
-    from rich.table import Table
+    from caffezoo.cli.text_table import print_table
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("network", "engine", "device"):
-        table.add_column(title, overflow="fold")
-    for title in ("px", "batch", "threads", "forward ms", "backward ms", "spread", "runs", "MiB"):
-        table.add_column(title, justify="right", no_wrap=True)
+    numbers = ("px", "batch", "threads", "forward ms", "backward ms", "spread", "runs", "MiB")
+    rows = []
     for m in measured:
         spreads = [s for s in (m.forward, m.backward) if s is not None]
-        table.add_row(
+        row = (
             m.network,
             m.engine,
             m.device,
@@ -63,7 +58,8 @@ def print_summary(measured: Sequence[Measurement]) -> None:
             str(spreads[0].count),
             f"{m.memory_peak_bytes / 2**20:.0f}" if m.memory_peak_bytes else "..",
         )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        rows.append(row)
+    print_table(("network", "engine", "device", *numbers), rows, right=numbers)
 
 
 def print_csv(measured: Sequence[Measurement]) -> None:

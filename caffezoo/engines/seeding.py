@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from caffezoo.errors import NetworkError
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import Layer, Shape
 from caffezoo.net.node import shared_blobs
+from caffezoo.net.scores import classifier_head
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -134,10 +136,16 @@ def _measure(network: Network, seed: int, low: float, high: float) -> dict[str, 
     from caffezoo.net.onnx_graph import to_onnx
 
     products = [node for node in network.nodes if node.macs]
+    try:
+        last = classifier_head(network).layer
+    except NetworkError:  # no classifier: the last product is as good as any
+        last = None
+    if last not in {node.name for node in products}:
+        last = products[-1].name if products else None
     tensors: dict[str, str] = {}
     measured = copy.copy(network)
     measured.nodes = tuple(
-        replace(node, layer=cast(Layer, _Normalised(node.layer, tensors, node is products[-1]))) if node.macs else node
+        replace(node, layer=cast(Layer, _Normalised(node.layer, tensors, node.name == last))) if node.macs else node
         for node in network.nodes
     )
     model = to_onnx(measured)

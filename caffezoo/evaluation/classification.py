@@ -35,11 +35,17 @@ class Classification:
     top : tuple of Guess
         Most probable first; equal ones in the order of the classes.
     probabilities : float64 array (classes,)
+    output : str
+        The blob that holds them.
+    kind : {"probabilities", "sigmoid", "unknown"}
+        What they are: of a Softmax over the classes, of a Sigmoid each, or a blob's values as they stand.
     """
 
     image: str
     top: tuple[Guess, ...]
     probabilities: NDArray[np.float64]
+    output: str = ""
+    kind: str = "probabilities"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -47,6 +53,8 @@ class Classification:
             "image": self.image,
             "top": [{"index": g.index, "label": g.label, "probability": g.probability} for g in self.top],
             "probabilities": self.probabilities.tolist(),
+            "output": self.output,
+            "kind": self.kind,
         }
 
 
@@ -96,4 +104,4 @@ def classify(
                 Guess(int(i), classifier.recipe.class_name(int(i), classifier.classes), float(image.scores[i]))
                 for i in best
             )
-            yield Classification(image.path, tuple(guesses), image.scores)
+            yield Classification(image.path, tuple(guesses), image.scores, classifier.output, classifier.head.kind)

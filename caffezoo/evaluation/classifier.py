@@ -14,6 +14,7 @@ from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine
+    from caffezoo.net.scores import Head
     from caffezoo.zoo.entry import NetworkEntry
 
 Triple = tuple[float, float, float]
@@ -84,16 +85,29 @@ class Classifier:
     recipe : Recipe
     protocol : Protocol
     engine : Engine
-    output : str
-        The blob that holds the probabilities.
-    classes : int
+    head : Head
+        Which blob holds the scores, what they are, and why it was taken.
     """
 
     recipe: Recipe
     protocol: Protocol
     engine: Engine
-    output: str
-    classes: int
+    head: Head
+
+    @property
+    def output(self) -> str:
+        """The blob that holds the scores."""
+        return self.head.blob
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are scores of."""
+        return self.head.classes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided that the user has to know of."""
+        return self.head.notes
 
     def close(self) -> None:
         """Free the engine."""
@@ -106,6 +120,7 @@ def open_classifier(
     base_size: int | None = None,
     crop_size: int | None = None,
     crops: int = 1,
+    output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
     **engine_options: Any,
@@ -118,6 +133,8 @@ def open_classifier(
     base_size, crop_size : int, optional
         Sizes in px instead of the published ones.
     crops : {1, 12, 144}, optional
+    output : str, optional
+        The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
         Crops in a batch.
@@ -151,22 +168,23 @@ def open_classifier(
         decoder=f"cv2-{load_cv2().__version__}",
     )
     network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
-    network, output = with_scores(network)
+    network, head = with_scores(network, output)
+    _input_side(network.inputs, str(recipe.prototxt))
     loaded = create_engine(
         engine,
         network,
         batch_size=batch_size,
         transform=protocol.transform,
-        outputs=[output],
+        outputs=[head.blob],
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, output, network.shape(output)[1])
+    return Classifier(recipe, protocol, loaded, head)
 
 
 def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:
-    shapes = list(inputs.values())
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3:
+    shapes = [shape for shape in inputs.values() if len(shape) == 4]  # a training file has labels beside
+    if len(shapes) != 1 or shapes[0][1] != 3:
         raise NetworkError(
             f"its inputs are {', '.join(f'{n} {list(s)}' for n, s in inputs.items())}, not one image of three channels",
             where=where,

@@ -171,6 +171,7 @@ def _identity(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
     return {
         "network": recipe.name,
         "classes": classifier.classes,
+        "output": classifier.output,
         "prototxt_sha256": _file_sha256(recipe.prototxt),
         "weights_sha256": _file_sha256(recipe.weights),
         "engine": engine.name,

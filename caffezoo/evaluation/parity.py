@@ -17,6 +17,7 @@ from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
 from caffezoo.engines.seeding import seeded_inputs
 from caffezoo.errors import NetworkError
 from caffezoo.net.graph import Network
+from caffezoo.net.scores import classifier_head
 from caffezoo.weights.conventions import adapt, class_order
 from caffezoo.weights.convert import ConversionReport, convert_state_dict
 from caffezoo.weights.safetensors_file import read_torch_tensors
@@ -55,13 +56,6 @@ class ParityRun:
     source: SourceModel
     size_px: int
     results: tuple[Parity, ...]
-
-
-def logits_blob(network: Network) -> str:
-    """Return the blob of a classifier's logits: what its last Softmax reads, or its last output."""
-    name = network.outputs[-1]
-    producer = next(n for n in reversed(network.nodes) if any(t.name == name for t in n.tops))
-    return producer.bottoms[0].name if producer.layer.type == "Softmax" else name
 
 
 def source_input(blob: np.ndarray, mapping: TensorMap, wanted: Conventions) -> np.ndarray:
@@ -131,7 +125,7 @@ def check_parity(
     net = Network.load(prototxt).reshaped(batch=1)
     if size_px is not None:
         net = net.resized(size_px)
-    logits = logits_blob(net)
+    logits = classifier_head(net).logits
     maps = maps_of(network, "torch", ("torch",))
     ((_, images),) = seeded_images(net, wanted).items()
     blob = images[:1]

@@ -6,7 +6,7 @@ and views are windows onto the few resized images that they come from until they
 
 from __future__ import annotations
 
-import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from caffezoo.errors import EngineError, ImageError, UsageError
 from caffezoo.evaluation.crops import View, cut_views
-from caffezoo.evaluation.images import load_cv2, read_image
+from caffezoo.evaluation.image_objects import ImageLike, as_image, name_of
+from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
 
 Scores = NDArray[np.float64]
@@ -68,7 +69,7 @@ class _Batch:
 
 def score_images(
     engine: Runner,
-    paths: Iterable[str | os.PathLike[str]],
+    images: Iterable[ImageLike],
     protocol: Protocol,
     *,
     batch_size: int = 1,
@@ -81,8 +82,8 @@ def score_images(
     ----------
     engine : Engine
         Takes batches of up to ``batch_size`` crops of ``protocol.input_dtype``.
-    paths : iterable of path-like
-        Taken as needed; may be endless.
+    images : iterable of path-like, bytes, array or PIL.Image.Image
+        See :func:`caffezoo.evaluation.image_objects.as_image`. Taken as needed; may be endless.
     protocol : Protocol
     batch_size : int, optional
         Views in a batch. Only the last batch of all is smaller.
@@ -94,7 +95,7 @@ def score_images(
     Yields
     ------
     ImageScores
-        One for each path, also for unreadable ones.
+        One for each image, also for unreadable ones; ``path`` is ``image 3`` where there is no path.
 
     Raises
     ------
@@ -107,8 +108,8 @@ def score_images(
     batch = _Batch(np.empty((batch_size, side, side, 3), protocol.input_dtype), protocol.channel_order == "RGB")
     pending: deque[_Pending] = deque()
     ahead = workers + -(-2 * batch_size // protocol.crops)
-    with _one_cv2_thread():
-        for path, prepared in _prepare_ahead(paths, protocol, workers, ahead):
+    with one_cv2_thread():
+        for path, prepared in prepare_ahead(images, protocol, workers=workers, ahead=ahead):
             if isinstance(prepared, ImageError):
                 pending.append(_Pending(path, 0, error=prepared))
             else:
@@ -158,43 +159,54 @@ def _run(engine: Runner, batch: _Batch, output: str | None) -> None:
     batch.rows.clear()
 
 
-def _prepare_ahead(
-    paths: Iterable[str | os.PathLike[str]], protocol: Protocol, workers: int, ahead: int
+def prepare_ahead(
+    images: Iterable[ImageLike], protocol: Protocol, *, workers: int, ahead: int
 ) -> Iterator[tuple[str, Prepared]]:
     """Yield (path, views or error) in order, with at most ``ahead`` images under way beyond the one yielded."""
     waiting: deque[tuple[str, Future[Prepared]]] = deque()
-    todo = (os.fspath(path) for path in paths)
+    todo = ((name_of(image, number), image) for number, image in enumerate(images))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="caffezoo-decode")
     try:
-        for path in islice(todo, ahead):
-            waiting.append((path, pool.submit(_prepare, path, protocol)))
+        for path, image in islice(todo, ahead):
+            waiting.append((path, pool.submit(_prepare, path, image, protocol)))
         while waiting:
             path, future = waiting.popleft()
             prepared = future.result()
-            for following in islice(todo, 1):
-                waiting.append((following, pool.submit(_prepare, following, protocol)))
+            for following, image in islice(todo, 1):
+                waiting.append((following, pool.submit(_prepare, following, image, protocol)))
             yield path, prepared
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(path: str, protocol: Protocol) -> Prepared:
+def _prepare(path: str, image: ImageLike, protocol: Protocol) -> Prepared:
     cv2 = load_cv2()
     try:
-        return cut_views(read_image(path), protocol)
+        return cut_views(as_image(image, where=path), protocol)
     except ImageError as error:
         return error if error.where else ImageError(error.message, where=path, hint=error.hint)
     except (cv2.error, MemoryError) as error:
         return ImageError(f"cannot be resized: {error}", where=path)
 
 
+_cv2_lock = threading.Lock()
+_cv2_users: list[int] = []  # one entry a scoring under way; the first holds the number of threads to go back to
+
+
 @contextmanager
-def _one_cv2_thread() -> Iterator[None]:
-    """Let each of our threads resize on its own; cv2's thread pool would fight the engine's for the cores."""
+def one_cv2_thread() -> Iterator[None]:
+    """Let each of our threads resize on its own; cv2's thread pool would fight the engine's for the cores.
+
+    The number is the process's: the first of several scorings at a time sets it, the last one restores it.
+    """
     cv2 = load_cv2()
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    with _cv2_lock:
+        _cv2_users.append(_cv2_users[0] if _cv2_users else cv2.getNumThreads())
+        cv2.setNumThreads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _cv2_lock:
+            before = _cv2_users.pop()
+            if not _cv2_users:
+                cv2.setNumThreads(before)

@@ -36,6 +36,8 @@ class EvaluationResult:
         Stopped by the user: the rates are those of the images until then.
     total : int
         Images that were to be evaluated.
+    output : str
+        The blob of scores.
     confusion : tuple of (label, guess, images)
         How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
     """
@@ -48,6 +50,7 @@ class EvaluationResult:
     total: int
     network: str
     classes: int
+    output: str
     prototxt_sha256: str
     weights_sha256: str
     protocol: Protocol
@@ -87,6 +90,7 @@ class EvaluationResult:
             "interrupted": self.interrupted,
             "total": self.total,
             "classes": self.classes,
+            "output": self.output,
             "protocol": self.protocol.to_json(),
             "engine": self.engine,
             "device": self.device,

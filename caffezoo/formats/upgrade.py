@@ -27,6 +27,11 @@ V1_TYPE_NAMES = {
     "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss", "SILENCE": "Silence", "SOFTMAX": "Softmax",
     "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split", "SLICE": "Slice", "TANH": "TanH", "WINDOW_DATA": "WindowData",
     "THRESHOLD": "Threshold",
+    # Forks of that time; their enums gave the same numbers to different types, so here they have numbers of their own.
+    "BN": "BN", "CONVOLUTION3D": "Convolution3D", "CROP": "Crop", "DECONVOLUTION3D": "Deconvolution3D",
+    "IMAGE_SEG_DATA": "ImageSegData", "INTERP": "Interp", "L2_NORM": "L2Norm", "LOCAL": "LocalConvolution",
+    "NORMALIZE": "Normalize", "PERMUTE": "Permute", "POOLING3D": "Pooling3D", "PRELU": "PReLU", "RESHAPE": "Reshape",
+    "UNPOOLING": "Unpooling", "UPSAMPLE": "Upsample", "VIDEO_DATA": "VideoData",
 }  # fmt: skip
 TYPE_OF_V1_NUMBER = {pb.V1LayerParameter.LayerType.Value(name): type_ for name, type_ in V1_TYPE_NAMES.items()}
 

@@ -31,13 +31,16 @@ class Folding:
     network : Network
         The folded network, with weights.
     folded : tuple of (str, str)
-        Each layer that is gone and the layer that took it in.
+        Each layer that is gone and the product (convolution, inner product) that took it in.
+    collapsed : tuple of (str, str)
+        Each layer that is gone and the Scale (or Power) that took it in.
     kept : tuple of (str, str)
         Each affine layer that stays and why.
     """
 
     network: Network
     folded: tuple[tuple[str, str], ...]
+    collapsed: tuple[tuple[str, str], ...]
     kept: tuple[tuple[str, str], ...]
 
 
@@ -88,7 +91,7 @@ def fold(network: Network) -> Folding:
     keys = layer_keys(item.layer.name for item in left)
     weights = {key: item.blobs for key, item in zip(keys, left, strict=True) if item.blobs}
     result = network.rewritten(net, [item.line for item in left], weights, inputs=network.inputs)
-    return Folding(result, tuple(work.folded), tuple(work.kept.items()))
+    return Folding(result, tuple(work.folded), tuple(work.collapsed), tuple(work.kept.items()))
 
 
 def _shared_layers(network: Network) -> set[str]:
@@ -112,6 +115,7 @@ class _Work:
                 self.readers[blob].append(item)
         self.gone: set[_Item] = set()
         self.folded: list[tuple[str, str]] = []
+        self.collapsed: list[tuple[str, str]] = []
         self.kept: dict[str, str] = {}
 
     def affine(self, item: _Item) -> Affine | None:
@@ -123,7 +127,11 @@ class _Work:
     def backwards(self) -> None:
         """Fold every run of maps into the layer before it, or into one map."""
         for item in self.items:
-            if item in self.gone or self.affine(item) is None:
+            if item in self.gone:
+                continue
+            if self.affine(item) is None:
+                if reason := item.layer.why_not_affine():
+                    self.kept[item.layer.name] = reason
                 continue
             if item.key in self.shared:
                 self.kept[item.layer.name] = "its blobs are shared with another layer"
@@ -201,9 +209,10 @@ class _Work:
             blob = producer.bottoms[0]
 
     def _remove(self, items: list[_Item], into: _Item) -> None:
+        record = self.collapsed if self.affine(into) is not None else self.folded
         for item in items:
             self.gone.add(item)
-            self.folded.append((item.layer.name, into.layer.name))
+            record.append((item.layer.name, into.layer.name))
 
 
 def _then(first: Affine, second: Affine) -> Affine:

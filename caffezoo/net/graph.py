@@ -206,6 +206,11 @@ class Network:
         return self.reshaped(shapes, batch=batch)
 
     @property
+    def phase(self) -> int:
+        """The phase that the layers were chosen for, ``TRAIN`` or ``TEST``."""
+        return int(self.prototxt.net.state.phase)
+
+    @property
     def parameter_count(self) -> int:
         """Learned values as publications count them (BatchNorm's factor blob is not one)."""
         return sum(node.parameter_count for node in self.nodes)

@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -91,6 +91,8 @@ class Layer:
     is_identity: ClassVar[bool] = False  # at TEST, as Dropout
     differentiable: ClassVar[bool] = True  # whether Caffe has a backward pass for it
     auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
+    squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
+    judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
@@ -156,17 +158,68 @@ class Layer:
         """Return the layer in BVLC's own layers, or None if it is one of them as it stands."""
         return None
 
+    def kernel(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> np.ndarray | None:
+        """Return the weight that the layer multiplies by as [out, in / group, spatial...], None if it has none.
+
+        ``in`` and the spatial axes are those of the bottom: an inner product over a feature map has a kernel of its
+        size.
+        """
+        return None
+
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        """Whether every value of its tops is one of its bottoms', or a mean of them at other places of one class.
+
+        Behind such a layer probabilities are still probabilities.
+        """
+        return False
+
+    def squashed(self, bottoms: Sequence[Shape]) -> int:
+        """Return how many values together become probabilities, for a layer that ``squashes`` by a softmax."""
+        raise NotImplementedError(f"{type(self).__name__} is no softmax")
+
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""
         return None
 
+    def why_not_affine(self) -> str | None:
+        """Say why a layer of a type that usually is a fixed map of channels is none here; None for every other."""
+        return None
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
-        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly."""
+        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly.
+
+        Its blobs are computed in float64 and have the type of ``blobs``.
+        """
         return None
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         """Return the layer that computes ``map_`` and then this layer, or None if one layer cannot do it exactly."""
         return None
+
+    def loss_weights(self) -> tuple[float, ...]:
+        """Return how much every top counts in the network's loss: ``loss_weight``, 0 where it is not given.
+
+        Raises
+        ------
+        ShapeError
+            ``loss_weight`` is neither left out nor given once a top.
+        """
+        given, tops = tuple(float(w) for w in self.proto.loss_weight), len(self.proto.top)
+        if given and len(given) != tops:
+            self.fail(f"takes one loss_weight a top: {tops} top(s), {len(given)} loss_weight")
+        return given or (0.0,) * tops
+
+    def param_specs(self, count: int) -> list[pb.ParamSpec]:
+        """Return the ParamSpec of every blob: the prototxt's, Caffe's defaults where there is none."""
+        given = list(self.proto.param)[:count]
+        return given + [pb.ParamSpec() for _ in range(count - len(given))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "param"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.param = getattr(self.proto, self.param_name) if self.param_name else None
 
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
         """Raise a ShapeError that names this layer."""

@@ -51,6 +51,13 @@ def to_plain(network: Network) -> Network:
     return network.rewritten(plain, lines, weights)
 
 
+def as_deploy(network: Network) -> pb.NetParameter:
+    """Return the network's layers with every data layer as an Input of the shapes that it runs at."""
+    net = pb.NetParameter(name=network.name)
+    net.layer.extend(_input(node) if node.layer.is_input else node.layer.proto for node in network.nodes)
+    return net
+
+
 def _blob_names(network: Network) -> dict[BlobId, str]:
     """Return a name for every version of every blob.
 

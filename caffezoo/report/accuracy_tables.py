@@ -24,21 +24,15 @@ def accuracy_table(data: ZooData) -> Table:
     """Published layout: top-1/top-5 error at small and large sizes, with 1 and 12 crops."""
     rows: list[tuple[Cell, ...]] = []
     sources: list[str | None] = []
-    unclear = measured = False
+    unclear = False
     for name, record in data.imagenet.items():
         published, source = by_setting(record)
-        cells: list[Cell] = []
-        for setting in SETTINGS:
-            spans = _errors(published.get(setting, {}))
-            if not published and setting == SETTINGS[0] and (row := headline(record)):
-                spans, source = _errors(row, UNCLEAR), row["source"]
-                unclear = unclear or bool(spans)
-            own = _newest(data.accuracy, name, record, setting)
-            measured = measured or own is not None
-            cells.append((*spans, *(_own(own) if own else ())))
+        cells = error_cells(data, name, record)
+        if not published and (row := headline(record)) and (spans := _errors(row, UNCLEAR)):
+            cells[0], source, unclear = (*spans, *cells[0]), row["source"], True
         sources.append(source)
         rows.append((cell(name), *cells, cell(_sizes(record)), cell(source)))
-    notes = [_MEASURED_NOTE if measured else _NO_RESULTS]
+    notes = [provenance_note(row[1:-2] for row in rows)]
     if unclear:
         notes.append(sentence([f"{UNCLEAR} the source does not say all of crops, base size and crop size."]))
     return Table(
@@ -49,6 +43,22 @@ def accuracy_table(data: ZooData) -> Table:
         tuple(rows),
         (*notes, *data.source_note(sources)),
     )
+
+
+def error_cells(data: ZooData, name: str, record: Record) -> list[Cell]:
+    """Published and, in italics, measured top-1/top-5 error of a network at each of ``SETTINGS``."""
+    published, _ = by_setting(record)
+    cells: list[Cell] = []
+    for setting in SETTINGS:
+        own = _newest(data.accuracy, name, record, setting)
+        cells.append((*_errors(published.get(setting, {})), *(_own(own) if own else ())))
+    return cells
+
+
+def provenance_note(rows: Iterable[Iterable[Cell]]) -> Cell:
+    """Say whether any of these cells was measured here."""
+    measured = any(span.measured for row in rows for found in row for span in found)
+    return _MEASURED_NOTE if measured else _NO_RESULTS
 
 
 def lite_table(data: ZooData) -> Table:

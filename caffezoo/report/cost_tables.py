@@ -35,8 +35,8 @@ def cost_table(data: ZooData) -> Table:
                 cell(cost["parameters"] / 1e6, 2),
                 cell(cost["macs"] / 1e9, 3),
                 cell(cost["blob_elements"] * 4 / 2**20, 1),
-                *(_on_gpu(record, preset) for preset in times),
-                _weights(record.get("weights") or ()),
+                *(time_on_gpu(record, preset) for preset in times),
+                weights_cell(record.get("weights") or ()),
                 cell(origin["project"], url=origin.get("url")),
             )
         )
@@ -56,7 +56,7 @@ def cost_table(data: ZooData) -> Table:
         ),
         tuple(rows),
         (
-            *_device_notes(data),
+            *device_notes(data),
             sentence(["Weights known to be trained apart from the published figures are left out."]),
             sentence(["Not tried: whether these still answer is not known."]),
             *data.source_note(sources),
@@ -106,14 +106,16 @@ def preprocessing_table(data: ZooData) -> Table:
     )
 
 
-def _on_gpu(record: Record, preset: str) -> Cell:
+def time_on_gpu(record: Record, preset: str) -> Cell:
+    """Published forward/backward time in ms of one image on the source's GPU."""
     rows = [row for row in times_at(record, preset, "") if not row["device"].startswith("CPU")]
     return forward_backward(rows[0]) if rows else ()
 
 
-def _device_notes(data: ZooData) -> list[Cell]:
+def device_notes(data: ZooData, records: Iterable[Record] | None = None) -> list[Cell]:
+    """A note that names the GPUs of the published times of these networks; of all of them if none are given."""
     devices: dict[str, str] = {}
-    for record in data.records.values():
+    for record in data.records.values() if records is None else records:
         for preset in ("small", "large"):
             for row in times_at(record, preset, ""):
                 if not row["device"].startswith("CPU"):
@@ -124,8 +126,8 @@ def _device_notes(data: ZooData) -> list[Cell]:
     return [sentence([f"F/B: on {said}."])]
 
 
-def _weights(weights: Iterable[Record]) -> Cell:
-    """The places of one state, the best that there is, with links."""
+def weights_cell(weights: Iterable[Record], most: int | None = None) -> Cell:
+    """The places of one state, the best that there is, with links; at most so many of them."""
     wanted = [w for w in weights if w.get("training", "same") != "other"]
     for state, said in _STATES.items():
         here = [w for w in wanted if w["state"] == state]
@@ -142,7 +144,7 @@ def _weights(weights: Iterable[Record]) -> Cell:
             if state == "reported-dead":
                 text += f" {entry['reported']}"
             places.setdefault(text, Span(text, _address(entry)))
-        listed = [piece for place in places.values() for piece in (Span(","), place)]
+        listed = [piece for place in list(places.values())[:most] for piece in (Span(","), place)]
         return (*([Span(said)] if said else []), *listed[1:])
     return ()
 

@@ -32,7 +32,7 @@ def network_costs(
     wanted : iterable of (path, int)
         Prototxts, and height and width of the input in px.
     progress : callable, optional
-        Called with (done, all) before each network that is not in the cache.
+        Called with (done, all) before each network that is not in the cache, and when all are done.
 
     Returns
     -------
@@ -55,6 +55,8 @@ def network_costs(
             fresh[keys[item]] = _cost(*item)
         except ZooError as error:
             result[item] = error
+    if progress and missing:
+        progress(len(missing), len(missing))
     if fresh:
         current = {key: value for key, value in kept.items() if key.startswith(code)}
         _write(file, {**current, **fresh})

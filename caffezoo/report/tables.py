@@ -13,11 +13,14 @@ from caffezoo.report.accuracy_tables import (
     precision_table,
 )
 from caffezoo.report.cost_tables import cost_table, preprocessing_table
+from caffezoo.report.original_tables import original_cost_table, original_errors_table
 from caffezoo.report.table import Table
 from caffezoo.report.time_tables import time_table
 from caffezoo.report.zoo_data import ZooData
 
 TABLES: dict[str, Callable[[ZooData], Table]] = {
+    "original-errors": original_errors_table,
+    "original-cost": original_cost_table,
     "accuracy": accuracy_table,
     "cost": cost_table,
     "preprocessing": preprocessing_table,

@@ -149,10 +149,10 @@ def _own(row: TimeRow | None) -> Cell:
     if row is None:
         return ()
     times = [row.forward_ms, *([row.backward_ms] if row.backward_ms is not None else [])]
-    return (Span("/".join(".." if ms is None else _three_digits(ms) for ms in times), measured=True),)
+    return (Span("/".join(".." if ms is None else three_digits(ms) for ms in times), measured=True),)
 
 
-def _three_digits(ms: float) -> str:
+def three_digits(ms: float) -> str:
     """No more digits than the spread of these times allows."""
     return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"
 

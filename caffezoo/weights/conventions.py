@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caffezoo.errors import BindingError, UsageError
+from caffezoo.net.scores import classifier_head
 from caffezoo.zoo.resources import data_path
 from caffezoo.zoo.tensor_map import Conventions, TensorMap
 
@@ -79,17 +80,19 @@ def _wnids(order: str) -> tuple[str, ...]:
 
 
 def classifier(net: Network) -> Node:
-    """Return the last layer that has blobs.
+    """Return the layer whose rows are the classes.
 
     Raises
     ------
     BindingError
-        None has.
+        No layer below the scores has blobs.
+    NetworkError
+        The network is no classifier.
     """
-    owners = [node for node in net.nodes if node.blob_shapes]
-    if not owners:
+    layer = classifier_head(net).layer
+    if layer is None:
         raise BindingError("no layer has blobs", where=net.name)
-    return owners[-1]
+    return net.node(layer)
 
 
 def drop_background(

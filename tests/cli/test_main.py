@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -46,7 +47,7 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(
-        f"{sys.executable} -m caffezoo show resnet152 | head -n 1",
+        f"{shlex.quote(sys.executable)} -m caffezoo show resnet152 | head -n 1",
         shell=True,
         capture_output=True,
         text=True,
@@ -62,3 +63,13 @@ def test_a_verb_imports_no_runtime_of_another() -> None:
     )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", "import json; " + code], text=True))
     assert not {"openvino", "onnx", "onnxruntime", "torch", "cv2", "pandas", "requests", "numpy"} & set(loaded)
+
+
+def test_help_groups_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    groups = [text.index(f" {group} ─") for group in ("Get", "Look", "Run", "Measure", "Convert", "Keep")]
+    assert groups == sorted(groups)
+    assert groups[0] < text.index(" fetch ") < groups[1] < text.index(" show ") < groups[2] < text.index(" classify ")

@@ -17,6 +17,7 @@ from caffezoo.evaluation.images import read_image
 from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.net.scores import Head
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def classifier(tmp_path, colour_engine):
     for name in ("net.prototxt", "net.caffemodel"):
         (tmp_path / name).write_text(name)
     recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", (0, 0, 0), (1, 1, 1))
-    return Classifier(recipe, Protocol(40, 32), colour_engine(), "prob", 7)
+    head = Head("prob", 7, "probabilities", "the only output", ("prob",), True, "prob", None)
+    return Classifier(recipe, Protocol(40, 32), colour_engine(), head)
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_classify_orders_names_and_goes_on(classifier, pictures, scores, tmp_pat
     assert [(g.index, g.label) for g in first.top] == [(i, names[i]) for i in order]
     np.testing.assert_allclose(first.probabilities, scores[0], atol=1e-6)
     record = json.loads(json.dumps(first.to_json()))
-    assert list(record) == ["image", "top", "probabilities"]
+    assert list(record) == ["image", "top", "probabilities", "output", "kind"]
     assert record["top"][0] == {"index": order[0], "label": names[order[0]], "probability": first.probabilities.max()}
     assert len(next(classify(named, pictures, top=99)).top) == 7
     with pytest.raises(UsageError, match="--top 1 or more"):

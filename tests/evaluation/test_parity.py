@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from caffezoo.errors import EngineUnavailableError
-from caffezoo.evaluation.parity import check_parity, logits_blob, seeded_images, source_input
+from caffezoo.evaluation.parity import check_parity, seeded_images, source_input
 from caffezoo.net.graph import Network
+from caffezoo.net.scores import classifier_head
 from caffezoo.zoo.resources import data_path
 from caffezoo.zoo.tensor_map import AS_THEY_ARE, Conventions, tensor_maps
 
@@ -23,9 +24,9 @@ def prototxt():
 
 
 def test_logits_are_before_the_softmax(prototxt):
-    assert logits_blob(Network.load(prototxt)) == "pool10"
+    assert classifier_head(Network.load(prototxt)).logits == "pool10"
     shicai = data_path("prototxt/densenet/deploy_densenet121-shicai.prototxt")
-    assert logits_blob(Network.load(shicai)) == "fc6"
+    assert classifier_head(Network.load(shicai)).logits == "fc6"
 
 
 def test_both_sides_see_one_image(prototxt):

@@ -42,9 +42,9 @@ def test_the_second_time_nothing_is_counted(tmp_path: Path, cache: Path) -> None
     wanted = (_net(tmp_path), 8)
     counted: list[tuple[int, int]] = []
     first = network_costs([wanted], lambda *at: counted.append(at))
-    assert counted == [(0, 1)]
+    assert counted == [(0, 1), (1, 1)]
     assert network_costs([wanted], lambda *at: counted.append(at)) == first
-    assert counted == [(0, 1)]
+    assert counted == [(0, 1), (1, 1)]
     assert list(json.loads(cache.read_text()).values()) == list(first.values())
 
 

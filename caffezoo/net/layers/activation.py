@@ -78,6 +78,8 @@ class ELU(Layer):
 class Sigmoid(Layer):
     """``1 / (1 + exp(-x))``."""
 
+    squashes = "sigmoid"
+
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.op("Sigmoid", scope.bottoms[0])]
 
@@ -210,6 +212,9 @@ class Dropout(Layer):
 
     param_name = "dropout_param"
     is_identity = True
+
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return self.phase == pb.TEST
 
     def onnx(self, scope: LayerScope) -> list[str]:
         if self.phase == pb.TRAIN:

@@ -50,17 +50,20 @@ class BatchNorm(Layer):
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         return self._map(blobs) if self.uses_global_stats else None
 
+    def why_not_affine(self) -> str | None:
+        return None if self.uses_global_stats else "it uses the statistics of the batch, not stored ones"
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self.uses_global_stats:
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b)
+        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b, blobs[0].dtype)
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self.uses_global_stats:
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b)
+        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b, blobs[0].dtype)
 
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         mean, variance, factor = (np.asarray(b, np.float64).reshape(-1) for b in blobs[:3])
@@ -90,23 +93,61 @@ class BatchNorm(Layer):
             x = scope.op("Add", scope.op("Mul", x, gamma), beta)
         return [x]
 
+    def param_specs(self, count: int) -> list[pb.ParamSpec]:
+        """Return the specs with a learning rate of 0 for the statistics, which the layer keeps itself.
+
+        Raises
+        ------
+        ShapeError
+            A statistic is given another rate, which Caffe refuses.
+        """
+        specs = []
+        for i, given in enumerate(super().param_specs(count)):
+            spec = pb.ParamSpec()
+            spec.CopyFrom(given)
+            if i < 3:
+                if i < len(self.proto.param) and given.lr_mult:
+                    self.fail("its statistics cannot be trained", hint="give the first three param lr_mult: 0")
+                spec.lr_mult = 0.0
+            specs.append(spec)
+        return specs
+
     def torch(self, scope: TorchScope) -> Compute:
-        F, eps, learned = scope.F, self.param.eps, bool(self.param.scale_bias)
+        F, torch, eps, learned = scope.F, scope.torch, self.param.eps, bool(self.param.scale_bias)
+        scope.statistic(0, 1, 2)
         if learned:
             scope.learn(3, 4)
-        batch_statistics = not self.uses_global_stats
-        if not batch_statistics:
-            factor = float(np.asarray(scope.blobs[2]).reshape(-1)[0])
-            inverse = 0.0 if factor == 0 else 1.0 / factor
-            scope.constant("mean", scope.blobs[0].astype(np.float64) * inverse)
-            scope.constant("variance", scope.blobs[1].astype(np.float64) * inverse)
+        if self.uses_global_stats:
 
-        def compute(own: Any, x: Any) -> list[Any]:
-            statistics = (None, None) if batch_statistics else (own.mean, own.variance)
+            def with_global(own: Any, x: Any) -> list[Any]:
+                factor = own.blob2.float()
+                inverse = torch.where(factor == 0, factor, 1 / factor)
+                statistics = (own.blob0 * inverse, own.blob1 * inverse)
+                affine = (own.blob3, own.blob4) if learned else (None, None)
+                return [F.batch_norm(x, *statistics, *affine, False, 0.0, eps)]
+
+            return with_global
+        kept = float(self.param.moving_average_fraction)
+
+        def with_batch(own: Any, x: Any) -> list[Any]:
             affine = (own.blob3, own.blob4) if learned else (None, None)
-            return [F.batch_norm(x, *statistics, *affine, batch_statistics, 0.0, eps)]
+            if not own.training:
+                return [F.batch_norm(x, None, None, *affine, True, 0.0, eps)]
+            # At momentum 1 torch leaves the batch's own mean and its variance times m / (m - 1), as Caffe adds them up.
+            mean, variance = torch.zeros_like(own.blob0), torch.zeros_like(own.blob1)
+            if x.numel() == x.shape[1]:  # one value a channel, which torch refuses: it is its own mean
+                own.blob2.mul_(kept).add_(1)
+                own.blob0.mul_(kept).add_(x.detach().reshape(-1))
+                own.blob1.mul_(kept)
+                return [F.batch_norm(x - x, mean, variance, *affine, False, 0.0, eps)]
+            y = F.batch_norm(x, mean, variance, *affine, True, 1.0, eps)
+            with torch.no_grad():
+                own.blob2.mul_(kept).add_(1)
+                own.blob0.mul_(kept).add_(mean)
+                own.blob1.mul_(kept).add_(variance)
+            return [y]
 
-        return compute
+        return with_batch
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
         extras = [f for f in ("scale_bias", "scale_filler", "bias_filler") if self.param.HasField(f)]

@@ -33,6 +33,11 @@ class Eltwise(Layer):
                 self.fail(f"bottoms must have one shape: '{name[0]}' has {bottoms[0]}, '{name[i]}' has {shape}")
         return [bottoms[0]]
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        weights = list(self.param.coeff) or [1.0] * len(bottoms)
+        mean = self.param.operation == pb.EltwiseParameter.SUM and abs(sum(weights) - 1) < 1e-6
+        return bool(mean and min(weights) >= 0)
+
     def onnx(self, scope: LayerScope) -> list[str]:
         bottoms = list(scope.bottoms)
         kind = {pb.EltwiseParameter.PROD: "Mul", pb.EltwiseParameter.SUM: "Add"}.get(self.param.operation, "Max")

@@ -104,6 +104,9 @@ class Split(Layer):
 
     top_count = (1, None)
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
     def onnx(self, scope: LayerScope) -> list[str]:
         return [scope.bottoms[0]] * len(scope.node.tops)
 

@@ -20,11 +20,21 @@ LARGEST_LOSS = -math.log(SMALLEST)
 IGNORES_NONE = -(2**31) - 1
 
 
+class LossLayer(Layer):
+    """A layer whose first top counts in the network's loss unless ``loss_weight`` says otherwise."""
+
+    def loss_weights(self) -> tuple[float, ...]:
+        if self.proto.loss_weight:
+            return super().loss_weights()
+        return (1.0,) + (0.0,) * (len(self.proto.top) - 1)
+
+
 class LabelledLayer(Layer):
     """A layer over predictions and one label for each position outside the class axis."""
 
     bottom_count = (2, 2)
     in_place_allowed = False
+    judges = True
 
     def class_axis(self) -> int:
         """Return the axis of the classes as the prototxt gives it."""
@@ -70,11 +80,11 @@ def _split_ignored(labels: Any, ignore: int | None) -> tuple[Any, Any]:
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(LabelledLayer):
+class SoftmaxWithLoss(LabelledLayer, LossLayer):
     """``-log(max(softmax(x)[label], FLT_MIN))`` summed over labels and divided as ``normalization`` says.
 
-    VALID: by labels that are not ignored; FULL: by all; BATCH_SIZE: by the axes before the class axis; NONE: by 1. A
-    second top is the softmax.
+    VALID: by labels that are not ignored; FULL: by all; BATCH_SIZE: by the axes before the class axis; NONE: by 1;
+    PRE_FIXED (R-FCN's fork): by ``pre_fixed_normalizer``. A second top is the softmax.
     """
 
     param_name = "loss_param"
@@ -108,6 +118,10 @@ class SoftmaxWithLoss(LabelledLayer):
             return [total, softmax][: len(scope.node.tops)]
         if self.normalization == pb.LossParameter.VALID:
             divisor = scope.op("ReduceSum", counted, keepdims=0)
+        elif self.normalization == pb.LossParameter.PRE_FIXED:
+            return [scope.op("Div", total, scope.const(self.param.pre_fixed_normalizer)), softmax][
+                : len(scope.node.tops)
+            ]
         else:
             divisor = scope.op("Cast", scope.op("Size", labels), to=1)
             if self.normalization == pb.LossParameter.BATCH_SIZE:
@@ -119,16 +133,20 @@ class SoftmaxWithLoss(LabelledLayer):
     def torch(self, scope: TorchScope) -> Compute:
         F, axis = scope.F, self.along(scope.bottom_shapes)
         tops, rule, chosen = len(scope.node.tops), self.normalization, self._chosen(scope, axis)
-        inner = math.prod(scope.bottom_shapes[0][axis + 1 :])
+        inner, fixed = math.prod(scope.bottom_shapes[0][axis + 1 :]), self.param.pre_fixed_normalizer
 
         def compute(own: Any, scores: Any, labels: Any) -> list[Any]:
             labels, counted = chosen(labels)
             # FLT_MIN bounds Caffe's probability from below, and so -log(probability) from above.
+            # The bound is in the value alone: the gradient is the probability, less 1 at the label, everywhere.
             loss = -F.log_softmax(scores.float(), axis).gather(axis, labels)
-            total = (loss.clamp(max=LARGEST_LOSS) * counted).sum()
+            loss = loss - (loss.detach() - LARGEST_LOSS).clamp(min=0)
+            total = (loss * counted).sum()
             divisor: Any = 1.0
             if rule == pb.LossParameter.VALID:
                 divisor = counted.sum().clamp(min=1.0)
+            elif rule == pb.LossParameter.PRE_FIXED:
+                divisor = fixed
             elif rule != pb.LossParameter.NONE:
                 divisor = labels.numel() / (inner if rule == pb.LossParameter.BATCH_SIZE else 1)
             return [total / divisor, F.softmax(scores, axis)][:tops]
@@ -200,7 +218,7 @@ class Accuracy(LabelledLayer):
 
 
 @register("EuclideanLoss")
-class EuclideanLoss(Layer):
+class EuclideanLoss(LossLayer):
     """``sum (a - b)^2 / (2 N)`` over two bottoms of one batch size and one number of values a sample."""
 
     bottom_count = (2, 2)

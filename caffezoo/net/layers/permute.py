@@ -24,6 +24,9 @@ class Permute(Layer):
     param_name = "permute_param"
     in_place_allowed = False
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [tuple(bottoms[0][i] for i in self._order(len(bottoms[0])))]
 

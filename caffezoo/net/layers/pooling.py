@@ -117,6 +117,12 @@ class Pooling(Layer):
         )
         return rows, columns
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        axes = self.axes(bottoms[0])
+        if self.param.pool == pb.PoolingParameter.AVE:
+            return all(a.pad == 0 and not a.outside for a in axes)
+        return len(self.proto.top) == 1 and all(a.kernel == 1 and a.pad == 0 for a in axes)
+
     @property
     def rounds_down(self) -> bool:
         """Whether a window that fits only in part is left out."""

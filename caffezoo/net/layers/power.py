@@ -23,6 +23,9 @@ class Power(Layer):
 
     param_name = "power_param"
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return (self.param.power, self.param.scale, self.param.shift) == (1, 1, 0)
+
     def onnx(self, scope: LayerScope) -> list[str]:
         x, param = scope.bottoms[0], self.param
         if param.power == 0 or param.scale == 0:
@@ -66,7 +69,7 @@ class Power(Layer):
     def _folded(self, a: np.ndarray, b: np.ndarray) -> Folded:
         """Return a Power layer where all channels share one map, otherwise a Scale."""
         if not (np.all(a == a[0]) and np.all(b == b[0])):
-            return scale_layer(self.proto, a, b)
+            return scale_layer(self.proto, a, b, np.float32)
         proto = pb.LayerParameter()
         proto.CopyFrom(self.proto)
         proto.power_param.scale, proto.power_param.shift = float(a[0]), float(b[0])

@@ -26,6 +26,10 @@ class Reduction(Layer):
     param_name = "reduction_param"
     in_place_allowed = False
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        mean = self.param.operation == pb.ReductionParameter.MEAN and self.param.coeff == 1
+        return mean and self.axis(self.param.axis, len(bottoms[0])) > 1
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [bottoms[0][: self.axis(self.param.axis, len(bottoms[0]))]]
 

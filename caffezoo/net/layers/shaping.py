@@ -20,6 +20,9 @@ class Flatten(Layer):
     param_name = "flatten_param"
     in_place_allowed = False
 
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, (start, stop) = bottoms[0], self._range(bottoms[0])
         return [(*x[:start], math.prod(x[start:stop]), *x[stop:])]
@@ -57,6 +60,9 @@ class Reshape(Layer):
 
     param_name = "reshape_param"
     in_place_allowed = False
+
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, (start, stop) = bottoms[0], self._range(bottoms[0])

@@ -17,10 +17,14 @@ class Softmax(Layer):
     """``exp(x - max) / sum(exp(x - max))`` along an axis (1)."""
 
     param_name = "softmax_param"
+    squashes = "softmax"
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         self.axis(self.param.axis, len(bottoms[0]))
         return [bottoms[0]]
+
+    def squashed(self, bottoms: Sequence[Shape]) -> int:
+        return bottoms[0][self.axis(self.param.axis, len(bottoms[0]))]
 
     def onnx(self, scope: LayerScope) -> list[str]:
         axis = self.axis(self.param.axis, len(scope.bottom_shapes[0]))

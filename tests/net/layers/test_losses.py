@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.net.graph import Network
 from caffezoo.net.layer import make_layer
+from caffezoo.net.onnx_graph import to_onnx
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
-from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
+from tests.oracle import assert_layer_matches_caffe, layer_proto, onnx_outputs, requires_caffe
 
 
 def _inputs(shape: tuple[int, ...], axis: int, seed: int, steps: int | None = None) -> dict[str, np.ndarray]:
@@ -101,3 +103,14 @@ def test_classes_on_the_batch_axis_have_no_onnx_form() -> None:
 def _text(kind: str, rest: str, tops: str = "y") -> str:
     names = " ".join(f'top: "{t}"' for t in tops.split())
     return f'name: "l" type: "{kind}" bottom: "x" bottom: "label" {names} {rest}'
+
+
+def test_a_fixed_normalizer_divides_the_sum_of_the_losses() -> None:
+    text = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+    layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+      loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 8 } }"""
+    x, t = np.array([[0, 1, 2], [3, 1, 0]], np.float32), np.array([2, 1], np.float32)
+    wanted = sum(np.log(np.exp(row).sum()) - row[int(k)] for row, k in zip(x, t, strict=True)) / 8
+    for runtime, found in onnx_outputs(to_onnx(Network.from_text(text)), {"x": x, "t": t}).items():
+        np.testing.assert_allclose(found["loss"], wanted, rtol=1e-5, err_msg=runtime)
