@@ -182,6 +182,10 @@ class Layer:
         """
         return {name: np.asarray(b, np.float64) for name, b in zip(("weights", "bias"), blobs, strict=False)}
 
+    def unscaled(self, blobs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Return blobs of the same meaning without a common factor that Caffe keeps beside them."""
+        return blobs
+
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""
         return None
