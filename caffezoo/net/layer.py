@@ -177,6 +177,18 @@ class Layer:
         """Return how many values together become probabilities, for a layer that ``squashes`` by a softmax."""
         raise NotImplementedError(f"{type(self).__name__} is no softmax")
 
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what another runtime would store of the layer, by its usual name, in float64; the output channels are
+        on axis 0.
+
+        The default is ``weights`` and ``bias``, for what has them.
+        """
+        return {name: np.asarray(b, np.float64) for name, b in zip(("weights", "bias"), blobs, strict=False)}
+
+    def unscaled(self, blobs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Return blobs of the same meaning without a common factor that Caffe keeps beside them."""
+        return blobs
+
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""
         return None

@@ -141,6 +141,10 @@ class Scale(BroadcastLayer):
             return lambda own, x: [torch.addcmul(aligned(own.blob1), x, aligned(own.blob0))]
         return lambda own, x: [x * aligned(own.blob0)]
 
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        names = ("gamma", "beta") if len(self.proto.bottom) == 1 else ("beta",)
+        return {name: np.asarray(b, np.float64) for name, b in zip(names, blobs, strict=False)}
+
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         scale = np.asarray(blobs[0], np.float64)
         return Affine(scale, np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros_like(scale))
@@ -166,6 +170,9 @@ class Bias(BroadcastLayer):
         if len(scope.bottom_shapes) == 2:
             return lambda own, x, bias: [x + aligned(bias)]
         return lambda own, x: [x + aligned(own.blob0)]
+
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(("beta",), (np.asarray(b, np.float64) for b in blobs), strict=False))
 
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         return Affine(np.ones(blobs[0].shape), np.asarray(blobs[0], np.float64))
