@@ -35,6 +35,7 @@ def list_files(
     root: _cache_option = None,
 ) -> None:
     """List cached files: size, day, what stood against them (published, pinned, first, skipped), hash, source."""
+    from caffezoo.cli.text_table import print_table
     from caffezoo.weights.cache import Cache
     from caffezoo.weights.inventory import cached_files, foreign_files
 
@@ -56,13 +57,17 @@ def list_files(
         ]
         print(json.dumps(rows, indent=1))
         return
+    cells: list[tuple[str, ...]] = []
     for f in found:
         name = f.path.stem if f.path.parent.parent.name == "weights" else f"{f.path.parent.name}/{f.path.name}"
         how = "converted from " if f.recipe and f.path.suffix == ".caffemodel" else ""
-        print(f"{name:<28} {f.bytes:>13,}  {f.fetched_at[:10]}  {f.check:<9}  {f.sha256[:16]}  {how}{f.source}")
+        cells.append((name, f"{f.bytes:,}", f.fetched_at[:10], f.check, f.sha256[:16], how + f.source))
     for path in foreign_files(store):
         if _is_meant(path.parent.name, nets):
-            print(f"{path.stem:<28} {path.stat().st_size:>13,}  not as it was put there: {path}")
+            size = f"{path.stat().st_size:,}"
+            cells.append((path.stem, size, "-", "-", "-", f"not as it was put there: {path}"))
+    if cells:
+        print_table(("file", "bytes", "fetched", "check", "sha256", "source"), cells, right=("bytes",))
     print(f"{len(found)} file{'' if len(found) == 1 else 's'}, {sum(f.bytes for f in found):,} bytes in {store.root}")
 
 

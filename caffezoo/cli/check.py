@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from caffezoo.cli.console import make_console, shown
 from caffezoo.cli.networks import complete_network, index_option
 from caffezoo.errors import ZooError
 
@@ -141,27 +140,17 @@ def _with_ones(network: Network) -> Network:
 
 
 def _print(results: list[Checked]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from caffezoo.cli.text_table import print_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, right in (("network", 0), ("parameters", 1), ("GMACs", 1), ("ONNX ops", 1), ("BVLC layers", 1),
-                         ("sizes px", 0), ("result", 0)):  # fmt: skip
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "result")
-    for r in results:
-        verdict = Text(shown("; ".join(r.faults)), "red") if r.faults else Text("good")
-        table.add_row(
-            shown(r.network),
-            f"{r.parameters:,}",
-            f"{r.gmacs:.3f}",
-            str(r.operators),
-            str(r.plain_layers),
-            r.sizes,
-            verdict,
-        )
-    console = make_console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    numbers = ("parameters", "GMACs", "ONNX ops", "BVLC layers")
+    print_table(
+        ("network", *numbers, "sizes px", "result"),
+        [
+            (r.network, f"{r.parameters:,}", f"{r.gmacs:.3f}", str(r.operators), str(r.plain_layers), r.sizes,
+             "; ".join(r.faults) or "good")
+            for r in results
+        ],
+        right=numbers,
+    )  # fmt: skip
     bad = sum(1 for r in results if r.faults)
     print(f"{len(results) - bad} of {len(results)} networks hold together" + (f", {bad} do not" if bad else ""))

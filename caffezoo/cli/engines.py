@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from caffezoo.cli.console import make_console
-
 
 def engines(
     caffe_python: Annotated[
@@ -31,12 +29,12 @@ def engines(
     if as_json:
         print(json.dumps([asdict(info) for info in infos], indent=2))
         return
-    from rich.table import Table
+    from caffezoo.cli.text_table import print_table
 
-    table = Table("engine", "version", "device", "precisions", box=None, pad_edge=False)
+    rows: list[list[str | tuple[str, ...]]] = []
     for info in infos:
         if info.available:
-            table.add_row(info.name, info.version, "\n".join(info.devices), ", ".join(info.precisions))
+            rows.append([info.name, info.version, ", ".join(info.precisions), info.devices])
         else:
-            table.add_row(info.name, "not here", info.problem, "")
-    make_console(soft_wrap=True).print(table)
+            rows.append([info.name, "not here", "", info.problem])
+    print_table(("engine", "version", "precisions", "device"), rows)

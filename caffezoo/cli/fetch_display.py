@@ -131,8 +131,9 @@ def done_row(name: str, file: CachedFile, state: str, seconds: float) -> dict[st
 
 def print_summary(rows: list[dict[str, Any]], root: str) -> None:
     """Print the table: network, state, bytes, seconds, hash, what stood against it, source."""
-    titles = ("network", "state", "bytes", "s", "sha256", "check", "source")
-    cells = [titles]
+    from caffezoo.cli.text_table import print_table
+
+    cells = []
     for row in rows:
         if row["state"] == "failed":
             cells.append((row["network"], "failed", "-", f"{row['seconds']:.2f}", "-", "-", "-"))
@@ -140,8 +141,5 @@ def print_summary(rows: list[dict[str, Any]], root: str) -> None:
             size, source = f"{row['bytes']:,}", row["source"] + (" (converted)" if row["converted"] else "")
             fields = (size, f"{row['seconds']:.2f}", row["sha256"][:16], row["check"], source)
             cells.append((row["network"], row["state"], *fields))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
-    for line in cells:
-        padded = (c.rjust(w) if i in (2, 3) else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-        print("  ".join(padded).rstrip())
+    print_table(("network", "state", "bytes", "s", "sha256", "check", "source"), cells, right=("bytes", "s"))
     print(f"in {root}")

@@ -152,13 +152,11 @@ def _is_number(name: str, rows: list[Row]) -> bool:
 
 
 def _print_table(chosen: list[str], rows: list[Row]) -> None:
-    # Plain text: drawing by rich would cost a third of the time that this command may take.
-    cells = [[COLUMNS[name].title for name in chosen], *([_text(n, row[n]) for n in chosen] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(chosen))]
-    right = [_is_number(name, rows) for name in chosen]
-    for line in cells:
-        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
-        print("  ".join(padded).rstrip())
+    from caffezoo.cli.text_table import print_table
+
+    titles = [COLUMNS[name].title for name in chosen]
+    numbers = [COLUMNS[name].title for name in chosen if _is_number(name, rows)]
+    print_table(titles, [[_text(name, row[name]) for name in chosen] for row in rows], right=numbers)
     print(f"{len(rows)} network{'' if len(rows) == 1 else 's'}")
 
 

@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Convert": {
         "import": ("caffezoo.cli.import_", "import_"),
         "export": ("caffezoo.cli.export", "export"),
+        "fold": ("caffezoo.cli.fold", "fold"),
         "prototxt": ("caffezoo.cli.prototxt", "prototxt"),
     },
     "Keep": {

@@ -14,6 +14,8 @@ from caffezoo.errors import ResultsError, UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import pandas
+
     from caffezoo.report.comparison import Difference
     from caffezoo.report.rows import Detail, Measured
     from caffezoo.report.store import Store
@@ -116,7 +118,18 @@ def list_results(
     elif frame.empty:
         print("no results yet" if network is None else f"no results of {network} yet")
     else:
-        print(frame[_SHOWN[table]].to_string(index=False, na_rep="-"))
+        _print_frame(frame[_SHOWN[table]])
+
+
+def _print_frame(frame: pandas.DataFrame) -> None:
+    from pandas.api.types import is_numeric_dtype
+
+    from caffezoo.cli.text_table import print_table
+
+    numbers = [name for name in frame if is_numeric_dtype(frame[name])]
+    text = {name: frame[name].map(lambda v: "-" if v is None or v != v else f"{v:.10g}") for name in numbers}
+    cells = frame.astype(object).where(frame.notna(), "-").assign(**text).astype(str)
+    print_table(list(frame), cells.values.tolist(), right=numbers)
 
 
 @results.command("add")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffezoo.cli.console import make_console, shown
+from caffezoo.cli.console import shown
 from caffezoo.cli.networks import complete_network, index_option, open_network
 
 if TYPE_CHECKING:
@@ -92,23 +92,15 @@ def _record(network: Network) -> dict[str, object]:
 
 
 def _print_table(network: Network) -> None:
-    from rich.table import Table
-
+    from caffezoo.cli.text_table import print_table
     from caffezoo.net.cost import network_cost
 
-    console = make_console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("layer", "type", "output"):
-        table.add_column(title, overflow="fold")
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("MACs", justify="right", no_wrap=True)
+    rows = []
     for node in network.nodes:
         shapes = ", ".join("x".join(map(str, s)) or "scalar" for s in node.top_shapes)
         parameters = f"{node.parameter_count:,}" if node.parameter_count else ""
-        table.add_row(
-            shown(node.name), shown(node.layer.type), shapes, parameters, f"{node.macs:,}" if node.macs else ""
-        )
-    console.print(table)
+        rows.append((node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else ""))
+    print_table(("layer", "type", "output", "parameters", "MACs"), rows, right=("parameters", "MACs"))
     cost = network_cost(network)
     inputs = ", ".join(f"{shown(name)} {'x'.join(map(str, shape))}" for name, shape in network.inputs.items())
     outputs = ", ".join(f"{shown(name)} {'x'.join(map(str, network.shape(name)))}" for name in network.outputs)

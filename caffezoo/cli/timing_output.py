@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffezoo.cli.console import make_console, shown
+from caffezoo.cli.console import shown
 
 if TYPE_CHECKING:
     from caffezoo.timing.clock import Spread
@@ -40,17 +40,14 @@ def print_table(m: Measurement) -> None:
 
 def print_summary(measured: Sequence[Measurement]) -> None:
     """Print one line a measurement."""
-    from rich.table import Table
+    from caffezoo.cli.text_table import print_table
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("network", "engine", "device"):
-        table.add_column(title, overflow="fold")
-    for title in ("px", "batch", "threads", "forward ms", "backward ms", "spread", "runs", "MiB"):
-        table.add_column(title, justify="right", no_wrap=True)
+    numbers = ("px", "batch", "threads", "forward ms", "backward ms", "spread", "runs", "MiB")
+    rows = []
     for m in measured:
         spreads = [s for s in (m.forward, m.backward) if s is not None]
-        table.add_row(
-            shown(m.network),
+        row = (
+            m.network,
             m.engine,
             m.device,
             str(m.crop_size),
@@ -61,7 +58,8 @@ def print_summary(measured: Sequence[Measurement]) -> None:
             str(spreads[0].count),
             f"{m.memory_peak_bytes / 2**20:.0f}" if m.memory_peak_bytes else "..",
         )
-    make_console(width=None if sys.stdout.isatty() else 200).print(table)
+        rows.append(row)
+    print_table(("network", "engine", "device", *numbers), rows, right=numbers)
 
 
 def print_csv(measured: Sequence[Measurement]) -> None:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from caffezoo.errors import EngineError, ShapeError, UnknownNameError, UsageError
+from caffezoo.engines.program import EVERYTHING, PRECISIONS, arithmetic_of, network_to_run
+from caffezoo.errors import EngineError, PrecisionError, ShapeError, UnknownNameError, UsageError
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
 
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = ("float32", "float16", "bfloat16")
 INPUT_DTYPES = ("uint8", "float32")
 
 
@@ -57,8 +57,8 @@ class Engine(ABC):
         Blobs to return; the network's outputs if not given.
     input_dtype : {"uint8", "float32"}
         Type of image batches; only with ``transform``.
-    precision : {"float32", "float16", "bfloat16"}
-        Of the arithmetic.
+    precision : {"float32", "float16", "bfloat16", "float16-storage", "float16-all"}
+        Of the arithmetic, or of what is rounded around it: see :mod:`caffezoo.engines.program`.
     threads : int, optional
         The runtime's own choice if not given.
     profile : bool
@@ -86,6 +86,7 @@ class Engine(ABC):
     device: str = ""
     precision: str = "float32"
     threads: int = 0
+    rounds_every_layer: ClassVar[bool] = False
     _closed: bool = False
 
     def __init__(
@@ -106,6 +107,10 @@ class Engine(ABC):
             raise UsageError(f"{threads} threads are not positive")
         if precision not in PRECISIONS:
             raise UnknownNameError("precision", precision, PRECISIONS)
+        if precision == EVERYTHING and not self.rounds_every_layer:
+            raise PrecisionError(
+                "it cannot round after every layer", where=f"engine {self.name}", hint="engine torch runs float16-all"
+            )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
         self.network = network.reshaped(batch=batch_size)
@@ -119,7 +124,10 @@ class Engine(ABC):
             self.network.shape(name)  # raises with the nearest names
         if transform is not None:
             self.input_shapes = _image_shape(self.network)
-        self._open(precision, threads)
+        self.asked_precision = precision
+        self._open(arithmetic_of(precision), threads)
+        if arithmetic_of(precision) != precision:
+            self.precision = precision
 
     def run(self, batch: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the network on up to ``batch_size`` samples.
@@ -198,7 +206,8 @@ class Engine(ABC):
 
     @abstractmethod
     def _open(self, precision: str, threads: int | None) -> None:
-        """Start the runtime on ``self.network`` and set version, device, precision and threads."""
+        """Start the runtime on ``self.network``, to compute in a precision, and set version, device, precision and
+        threads."""
 
     @abstractmethod
     def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
@@ -239,14 +248,10 @@ class Engine(ABC):
 
     def _onnx(self) -> onnx.ModelProto:
         """Return the network as ONNX, folded where no wanted blob lies inside it."""
-        from caffezoo.net.folding import fold
         from caffezoo.net.onnx_graph import to_onnx
 
-        network = self.network
-        if set(self.outputs) <= set(network.outputs) and network.weights:
-            network = fold(network).network
         return to_onnx(
-            network,
+            network_to_run(self.network, self.outputs, self.asked_precision),
             outputs=self.outputs,
             transform=self.transform,
             input_dtype=str(self.input_dtype),

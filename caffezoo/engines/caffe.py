@@ -70,8 +70,8 @@ class CaffeEngine(Engine):
             return Installation(process.version, (_device(process),), ("float32",))
 
     def _open(self, precision: str, threads: int | None) -> None:
-        if precision != "float32":
-            raise PrecisionError(f"Caffe runs float32, not {precision}", where="engine caffe")
+        if self.asked_precision != "float32":
+            raise PrecisionError(f"Caffe runs float32, not {self.asked_precision}", where="engine caffe")
         plain = to_plain(self.network)
         self._process = CaffeProcess(self._python, threads=threads)
         try:

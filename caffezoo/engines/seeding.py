@@ -20,6 +20,7 @@ import numpy as np
 from caffezoo.errors import NetworkError
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import Layer, Shape
+from caffezoo.net.node import shared_blobs
 from caffezoo.net.scores import classifier_head
 
 if TYPE_CHECKING:
@@ -96,11 +97,13 @@ def seeded_weights(
         logits) within [1, 2].
     exponents : dict of str to int
     """
-    weights = {node.name: _blobs(node, seed, period) for node in network.nodes if node.blob_shapes}
+    weights = {node.key: _blobs(node, seed, period) for node in network.nodes if node.blob_shapes}
     if exponents is None:
         exponents = _measure(network.with_weights(weights), seed, low, high)
     for name, exponent in exponents.items():
         weights[name] = [np.ldexp(blob, -exponent).astype(np.float32) for blob in weights[name]]
+    for (key, i), (owner, k) in shared_blobs(network.nodes).items():
+        weights[key][i] = weights[owner][k].reshape(weights[key][i].shape)
     return weights, dict(exponents)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
+from caffezoo.engines.program import EVERYTHING, network_to_run
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
@@ -38,6 +39,7 @@ class TorchEngine(Engine):
     """
 
     name = "torch"
+    rounds_every_layer = True
 
     def __init__(
         self,
@@ -73,7 +75,6 @@ class TorchEngine(Engine):
         torch = _runtime()
         if precision not in PRECISIONS:
             raise PrecisionError(f"it runs {' and '.join(PRECISIONS)} here, not {precision}", where="engine torch")
-        from caffezoo.net.folding import fold
         from caffezoo.net.torch_module import to_torch
 
         self.version = torch.__version__
@@ -85,11 +86,13 @@ class TorchEngine(Engine):
             torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
         network = self.network
-        if not self._gradients and set(self.outputs) <= set(network.outputs) and network.weights:
-            network = fold(network).network
+        if not self._gradients:
+            network = network_to_run(network, self.outputs, self.asked_precision)
         self.module: NetworkModule = to_torch(network, outputs=self.outputs).to(
             device=self._device, dtype=self._dtype, memory_format=torch.channels_last
         )
+        if self.asked_precision == EVERYTHING:
+            round_every_layer(self.module)
         if self.transform is not None:
             line = {"device": self._device, "dtype": torch.float32}
             self._mean = torch.tensor(self.transform.mean, **line)
@@ -129,6 +132,26 @@ class TorchEngine(Engine):
         del self.module
         if self._gpu is not None:
             self._torch.cuda.empty_cache()
+
+
+def round_every_layer(module: NetworkModule) -> None:
+    """Let a float32 module compute as float16 does that is stored between layers: inputs of the network, parameters,
+    statistics and the tops of every layer are rounded, sums inside a layer are not."""
+    torch = _runtime()
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.copy_(tensor.half())
+    for layer in module.layers:
+        layer.register_forward_pre_hook(_rounded_bottoms)
+        layer.register_forward_hook(_rounded_tops)
+
+
+def _rounded_bottoms(_: Any, bottoms: Any) -> Any:
+    return tuple(x.half().to(x.dtype) for x in bottoms)
+
+
+def _rounded_tops(_: Any, __: Any, tops: Any) -> Any:
+    return [x.half().to(x.dtype) for x in tops]
 
 
 def _runtime() -> Any:

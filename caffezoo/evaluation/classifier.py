@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,7 +199,7 @@ def open_classifier(
     return Classifier(recipe, protocol, loaded, head)
 
 
-def _input_side(inputs: dict[str, tuple[int, ...]], where: str) -> int:
+def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:
     shapes = [shape for shape in inputs.values() if len(shape) == 4]  # a training file has labels beside
     if len(shapes) != 1 or shapes[0][1] != 3:
         raise NetworkError(

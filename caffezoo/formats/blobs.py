@@ -53,8 +53,5 @@ class WeightsFile:
     warnings: tuple[str, ...]
 
     def by_name(self) -> dict[str, LayerBlobs]:
-        """Layers by name; of several with one name the first, as Caffe binds them."""
-        result: dict[str, LayerBlobs] = {}
-        for layer in self.layers:
-            result.setdefault(layer.name, layer)
-        return result
+        """Layers by name; of several with one name the last, whose blobs stay in a network that Caffe binds."""
+        return {layer.name: layer for layer in self.layers}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from caffezoo.errors import WeightsFileError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.formats.scalars import is_repeated
 from caffezoo.formats.wire import DELIMITED, encode_tag, encode_varint
 
@@ -37,26 +38,29 @@ def write_caffemodel(
     net : NetParameter
         Upgraded; its layers' own blobs are written where `weights` has none for them.
     weights : mapping of str to sequence of ndarray
-        Layer name to its blobs, of any real dtype; written as packed float32.
+        Blobs by layer name (:func:`~caffezoo.formats.layer_keys.layer_keys`), of any real dtype; written as packed
+        float32.
 
     Raises
     ------
     WeightsFileError
-        The file would pass 2 GB, `weights` names a layer that the net has not, or the file cannot be written.
+        The file would pass 2 GB, `weights` names a layer that the net has not, two layers of one name have blobs of
+        their own, or the file cannot be written.
     """
     name = fspath(path)
-    unknown = set(weights) - {layer.name for layer in net.layer}
+    keys = layer_keys(layer.name for layer in net.layer)
+    unknown = set(weights) - set(keys)
     if unknown:
         raise WeightsFileError(f"weights for layer '{min(unknown)}', which the net does not have", where=name)
     head = pb.NetParameter()
     head.CopyFrom(net)
     del head.layer[:]
-    written: set[str] = set()
     layers = []
-    for layer in net.layer:
-        blobs = weights.get(layer.name) if layer.name not in written else None
-        written.add(layer.name)
-        layers.append(_plan_layer(layer, blobs))
+    for layer, key in zip(net.layer, keys, strict=True):
+        if key != layer.name and (weights.get(layer.name) or weights.get(key)):
+            _check_twin(layer.name, weights.get(layer.name, ()), weights.get(key, ()), name)
+            continue  # Caffe copies every entry of a name to the first layer that has it
+        layers.append(_plan_layer(layer, weights.get(key)))
     total = head.ByteSize() + sum(len(start) + size for start, size, _ in layers)
     if total > MAX_CAFFEMODEL_BYTES:
         raise WeightsFileError(
@@ -72,6 +76,13 @@ def write_caffemodel(
                 prefix, _ = _plan_blob(array)
                 file.write(prefix)
                 file.write(np.ascontiguousarray(array, "<f4").data)
+
+
+def _check_twin(name: str, first: Sequence[npt.NDArray[Any]], blobs: Sequence[npt.NDArray[Any]], where: str) -> None:
+    """Raise where a layer has the name of an earlier one and blobs that are not that one's, shared."""
+    if blobs and not (len(first) == len(blobs) and all(map(np.array_equal, first, blobs))):
+        message = f"two layers are named '{name}' and have blobs of their own, which a caffemodel cannot keep apart"
+        raise WeightsFileError(message, where=where, hint="rename one")
 
 
 def _plan_layer(

@@ -14,6 +14,7 @@ from caffezoo.errors import WeightsFileError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
 from caffezoo.formats.caffemodel_writer import replacing
+from caffezoo.formats.layer_keys import layer_keys
 
 MAX_GROUP_DEPTH = 32
 MAX_EXPANSION = 1000
@@ -130,19 +131,25 @@ def write_hdf5(
     Raises
     ------
     WeightsFileError
-        h5py is missing, `weights` names a layer that the net has not, or the file cannot be written.
+        h5py is missing, `weights` names a layer that the net has not, two layers share a name, or the file cannot be
+        written.
     """
     name = fspath(path)
     h5py = import_h5py(name)
-    unknown = set(weights) - {layer.name for layer in net.layer}
+    keys = layer_keys(layer.name for layer in net.layer)
+    last = {layer.name: key for layer, key in zip(net.layer, keys, strict=True)}
+    unknown = set(weights) - set(keys)
     if unknown:
         raise WeightsFileError(f"weights for layer '{min(unknown)}', which the net does not have", where=name)
     owned: set[str] = set()
     with replacing(name) as temporary, h5py.File(temporary, "w") as file:
         data = file.create_group("data")
-        for layer in net.layer:
+        for layer, key in zip(net.layer, keys, strict=True):
             group = data.require_group(layer.name)
-            for index, array in enumerate(weights.get(layer.name, ())):
+            if weights.get(key) and last[layer.name] != key:
+                message = f"a later layer is named '{layer.name}' too, and Caffe gives it what an HDF5 file holds"
+                raise WeightsFileError(message, where=name, hint="rename one")
+            for index, array in enumerate(weights.get(key, ())):
                 shared = layer.param[index].name if index < len(layer.param) else ""
                 if shared and shared in owned:
                     continue

@@ -58,25 +58,21 @@ def _place(prototxt: Prototxt, line: int) -> str:
 
 
 def check_structure(prototxt: Prototxt) -> None:
-    """Check the names of one phase's net: every bottom made before it is read, every name made once.
+    """Check the names of one phase's net: every bottom made before it is read, every blob made once.
+
+    Layers may share a name, or have none, as in Caffe.
 
     Call it on what `filter_net` returns: a train_val file holds two data layers that make the same blobs.
 
     Raises
     ------
     PrototxtError
-        A layer name stands twice; a bottom is made by no earlier layer; a top is made twice other than in place (the
-        same name as the bottom at the same index).
+        A bottom is made by no earlier layer; a top is made twice other than in place (the same name as the bottom at
+        the same index).
     """
-    layer_lines: dict[str, int] = {}
     makers: dict[str, str] = {}
     for layer, line in zip(prototxt.net.layer, prototxt.lines, strict=True):
         where = _place(prototxt, line)
-        if layer.name in layer_lines:
-            first = layer_lines[layer.name]
-            earlier = f", first on line {first}" if first else ""
-            raise PrototxtError(f"layer name '{layer.name}' is used twice{earlier}", where=where, hint="rename one")
-        layer_lines[layer.name] = line
         for bottom in layer.bottom:
             if bottom not in makers:
                 message = f"layer '{layer.name}': bottom '{bottom}' is made by no layer above it"

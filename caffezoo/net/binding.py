@@ -1,20 +1,25 @@
-"""Binding: which blob of a weights file goes to which layer.
+"""Binding: which blob of a weights file goes to which layer, by Caffe's rules.
 
-Caffe binds by layer name, first match, and leaves a layer that the file lacks at its filler: a net with random weights
-and no error. Here a layer without its blobs is an error; layers that only the file has are reported.
+A binary file's layer goes to the first layer of the network that has its name, an HDF5 file's to the last
+(``Net::CopyTrainedLayersFrom``); of several in one file the last stays. Number and shapes of blobs must be the
+network's (``Blob::ShapeEquals``): only the four legacy dimensions of a binary file may have ones before them, and
+nothing is reinterpreted because it has as many values. Caffe leaves a layer that the file lacks at its filler: a net
+with random weights and no error. Here a layer without its blobs is an error; layers that only the file has are
+reported.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from caffezoo.errors import BindingError
-from caffezoo.formats.caffemodel import Blob, LayerBlobs, WeightsFile
-from caffezoo.net.graph import Network, Node
+from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
 from caffezoo.net.layer import Shape
+from caffezoo.net.node import BlobPlace, Node, check_finite, shared_blobs
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,11 @@ class Binding:
     Attributes
     ----------
     weights : dict of str to tuple of ndarray
-        Blobs of every layer that owns any, float32, of the network's shapes.
+        Blobs of every layer that owns any, by :attr:`Node.key`, float32, of the network's shapes.
     unused : tuple of str
         Layers of the file with blobs that the network has no layer for.
     notes : tuple of str
-        Warnings: unused layers, blobs reshaped.
+        Warnings: unused layers, layers that stand twice in the file.
     """
 
     weights: dict[str, tuple[np.ndarray, ...]]
@@ -36,100 +41,125 @@ class Binding:
     notes: tuple[str, ...]
 
 
-def bind(network: Network, file: WeightsFile) -> Binding:
+def bind(nodes: Sequence[Node], file: WeightsFile) -> Binding:
     """Give every layer of a network its blobs from a file.
 
     Raises
     ------
     BindingError
-        If blobs are missing, too few, too many or of another shape; the message names the first such layer, the wanted
-        and the found shapes, and counts the others.
+        If blobs are missing, too few, too many or of another shape, or hold a value that is not finite; the message
+        names the first such layer, the wanted and the found shapes, and counts the others.
     """
-    source = file.by_name()
-    owners = _shared_owners(network)
-    weights: dict[str, tuple[np.ndarray, ...]] = {}
+    targets = _targets(nodes, file.format)
+    owners = shared_blobs(nodes)
+    values: dict[BlobPlace, np.ndarray] = {}
     notes = list(file.warnings)
-    faults = []
-    for node in network.nodes:
-        if not node.blob_shapes:
+    faults: dict[str, BindingError] = {}
+    filled: set[str] = set()
+    for entry in file.layers:
+        node = targets.get(entry.name)
+        if node is None:
             continue
-        entry = source.get(node.name)
         try:
-            weights[node.name] = _blobs(node, entry, weights, owners, notes)
+            _check(node, entry, file.format, owners)
         except BindingError as error:
-            faults.append(error)
+            faults.setdefault(node.key, error)
+            continue
+        if node.key in filled and entry.blobs:
+            notes.append(f"{file.path}: layer '{entry.name}' stands twice; its last blobs are taken, as in Caffe")
+        filled.add(node.key)
+        for i, blob in enumerate(entry.blobs):
+            values[owners.get((node.key, i), (node.key, i))] = blob.data
+    weights: dict[str, tuple[np.ndarray, ...]] = {}
+    for node in nodes:
+        if node.blob_shapes and node.key not in faults:
+            try:
+                weights[node.key] = _blobs(node, values, owners, file, targets)
+            except BindingError as error:
+                faults[node.key] = error
     if faults:
-        first = faults[0]
-        if len(faults) > 1:
-            first.message += f" ({len(faults) - 1} more layers do not fit)"
-        first.where = f"{file.path}: {first.where}"
-        if len(faults) == sum(1 for n in network.nodes if n.blob_shapes) and not set(source) & set(weights):
-            first.hint = "is this the caffemodel of another network?"
-        raise first
-    known = {n.name for n in network.nodes}
-    unused = tuple(layer.name for layer in file.layers if layer.blobs and layer.name not in known)
+        raise _first(nodes, faults, file, whole=not filled)
+    unused = tuple(layer.name for layer in file.layers if layer.blobs and layer.name not in targets)
     if unused:
         shown = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
         notes.append(f"{file.path}: layers of the file that the network does not have: {shown}")
     return Binding(weights, unused, tuple(notes))
 
 
-def _shared_owners(network: Network) -> dict[tuple[str, int], tuple[str, int]]:
-    """Map (layer, blob) to the (layer, blob) that owns it, for blobs shared by ``param { name }``."""
-    first: dict[str, tuple[str, int]] = {}
-    owners = {}
-    for node in network.nodes:
-        for i, param in enumerate(node.layer.proto.param[: len(node.blob_shapes)]):
-            if param.name:
-                owner = first.setdefault(param.name, (node.name, i))
-                if owner != (node.name, i):
-                    owners[node.name, i] = owner
-    return owners
+def _targets(nodes: Sequence[Node], file_format: str) -> dict[str, Node]:
+    """Return the node that a file's layer of a name goes to."""
+    last_wins = nodes if file_format == "hdf5" else tuple(reversed(nodes))
+    return {node.name: node for node in last_wins}
+
+
+def _check(node: Node, entry: LayerBlobs, file_format: str, owners: Mapping[BlobPlace, BlobPlace]) -> None:
+    """Raise where Caffe refuses to copy a file's layer."""
+    wanted, found = node.blob_shapes, entry.blobs
+    shapes = [list(b.data.shape) for b in found]
+    if len(found) > len(wanted):
+        raise BindingError(f"wants {len(wanted)} blob(s), the file has {len(found)}: {shapes}", where=node.layer.label)
+    if len(found) < len(wanted):
+        lacking = [i for i in range(len(found), len(wanted)) if file_format != "hdf5" or (node.key, i) not in owners]
+        if lacking:
+            message = (
+                f"blob {lacking[0]} of shape {list(wanted[lacking[0]])} is missing: the file has {len(found)} blob(s)"
+            )
+            raise BindingError(message, where=node.layer.label)
+    for i, (shape, blob) in enumerate(zip(wanted, found, strict=False)):
+        if not _equals(shape, blob):
+            message = f"blob {i} has shape {list(blob.data.shape)} in the file, wanted {list(shape)}"
+            same = math.prod(shape) == blob.data.size
+            hint = "as many values in another layout: Caffe refuses them too; was the file converted?" if same else None
+            raise BindingError(message, where=node.layer.label, hint=hint)
+        check_finite(blob.data, i, node.layer.label)
+
+
+def _equals(wanted: Shape, blob: Blob) -> bool:
+    """Caffe's ``Blob::ShapeEquals``: four legacy dimensions equal a shape of up to four with ones before it."""
+    found = tuple(blob.data.shape)
+    return found == ((1,) * (4 - len(wanted)) + wanted if blob.legacy else wanted)
 
 
 def _blobs(
     node: Node,
-    entry: LayerBlobs | None,
-    bound: dict[str, tuple[np.ndarray, ...]],
-    owners: dict[tuple[str, int], tuple[str, int]],
-    notes: list[str],
+    values: Mapping[BlobPlace, np.ndarray],
+    owners: Mapping[BlobPlace, BlobPlace],
+    file: WeightsFile,
+    targets: Mapping[str, Node],
 ) -> tuple[np.ndarray, ...]:
-    found = entry.blobs if entry else ()
-    out: list[np.ndarray] = []
-    for i, wanted in enumerate(node.blob_shapes):
-        if i < len(found):
-            out.append(_fit(node, i, wanted, found[i], notes))
-        elif (node.name, i) in owners:
-            layer, index = owners[node.name, i]
-            if layer not in bound or bound[layer][index].shape != wanted:
-                raise BindingError(
-                    f"blob {i} is shared with layer '{layer}', which does not provide it", where=node.layer.label
-                )
-            out.append(bound[layer][index])
-        else:
-            have = f"has {len(found)} blob(s)" if entry else "has no such layer"
-            raise BindingError(f"blob {i} of shape {list(wanted)} is missing: the file {have}", where=node.layer.label)
-    if len(found) > len(node.blob_shapes):
-        shapes = [list(b.data.shape) for b in found]
-        raise BindingError(
-            f"wants {len(node.blob_shapes)} blob(s), the file has {len(found)}: {shapes}", where=node.layer.label
-        )
-    return tuple(out)
+    found = []
+    for i, shape in enumerate(node.blob_shapes):
+        owner = owners.get((node.key, i), (node.key, i))
+        value = values.get(owner)
+        if value is None:
+            raise _missing(node, i, owner, file, targets)
+        found.append(value if value.shape == shape else value.reshape(shape))
+    return tuple(found)
 
 
-def _fit(node: Node, index: int, wanted: Shape, blob: Blob, notes: list[str]) -> np.ndarray:
-    """Return a file's blob in the wanted shape.
+def _missing(node: Node, index: int, owner: BlobPlace, file: WeightsFile, targets: Mapping[str, Node]) -> BindingError:
+    shape = list(node.blob_shapes[index])
+    if owner != (node.key, index):
+        message = f"blob {index} is shared with layer '{owner[0]}', which does not provide it"
+        return BindingError(message, where=node.layer.label)
+    target = targets[node.name]
+    if target is not node:
+        message = f"blob {index} of shape {shape} is missing: a file's blobs go to the other layer of this name"
+        where = f" ({target.layer.where})" if target.layer.where else ""
+        return BindingError(message + where, where=node.layer.label, hint="Caffe would use its filler; rename one")
+    message = f"blob {index} of shape {shape} is missing: the file has no such layer"
+    return BindingError(message, where=node.layer.label)
 
-    Legacy 4-D shapes are compared as Caffe does, with the wanted shape padded by leading ones. Beyond Caffe, blobs that
-    differ in axes of length one only are taken (forks write BatchNorm blobs as 1 x C x 1 x 1, and fully connected
-    layers saved as convolutions keep their element order); anything else of equal size is taken with a note.
-    """
-    found = tuple(blob.data.shape)
-    if found == wanted:
-        return blob.data
-    if math.prod(found) == math.prod(wanted):
-        legacy = blob.legacy and (1,) * (4 - len(wanted)) + wanted == found
-        if not legacy and [d for d in found if d != 1] != [d for d in wanted if d != 1]:
-            notes.append(f"layer '{node.name}': blob {index} of shape {list(found)} taken as {list(wanted)}")
-        return blob.data.reshape(wanted)
-    raise BindingError(f"blob {index} has shape {list(found)}, wanted {list(wanted)}", where=node.layer.label)
+
+def _first(
+    nodes: Sequence[Node], faults: Mapping[str, BindingError], file: WeightsFile, *, whole: bool
+) -> BindingError:
+    """Return the first fault in the network's order, with the number of the others."""
+    first = next(faults[node.key] for node in nodes if node.key in faults)
+    if len(faults) > 1:
+        first.message += f" ({len(faults) - 1} more layers do not fit)"
+    first.where = f"{file.path}: {first.where}"
+    wanted = sum(1 for n in nodes if n.blob_shapes)
+    if whole and len(faults) >= wanted and first.hint is None:
+        first.hint = "is this the caffemodel of another network?"
+    return first

@@ -17,7 +17,8 @@ import numpy as np
 
 from caffezoo.errors import BindingError
 from caffezoo.formats import caffe_pb2 as pb
-from caffezoo.net.graph import Network
+from caffezoo.formats.layer_keys import layer_keys
+from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import Affine, BlobId, Layer, make_layer
 
 
@@ -30,24 +31,29 @@ class Folding:
     network : Network
         The folded network, with weights.
     folded : tuple of (str, str)
-        Each layer that is gone and the layer that took it in.
+        Each layer that is gone and the product (convolution, inner product) that took it in.
+    collapsed : tuple of (str, str)
+        Each layer that is gone and the Scale (or Power) that took it in.
     kept : tuple of (str, str)
         Each affine layer that stays and why.
     """
 
     network: Network
     folded: tuple[tuple[str, str], ...]
+    collapsed: tuple[tuple[str, str], ...]
     kept: tuple[tuple[str, str], ...]
 
 
 class _Item:
     """A layer in the working graph; wiring by blob version."""
 
-    def __init__(self, layer: Layer, blobs: tuple[np.ndarray, ...], bottoms: list[BlobId], tops: list[BlobId]) -> None:
-        self.layer = layer
+    def __init__(self, node: Node, blobs: tuple[np.ndarray, ...], line: int) -> None:
+        self.key = node.key
+        self.layer: Layer = node.layer
         self.blobs = blobs
-        self.bottoms = bottoms
-        self.tops = tops
+        self.bottoms = list(node.bottoms)
+        self.tops = list(node.tops)
+        self.line = line
 
     def replace(self, proto: pb.LayerParameter, blobs: tuple[np.ndarray, ...]) -> None:
         self.layer = make_layer(proto, self.layer.where, self.layer.phase)
@@ -63,33 +69,34 @@ def fold(network: Network) -> Folding:
         If the network has no weights.
     """
     items = []
-    for node in network.nodes:
-        blobs = network.weights.get(node.name, ())
+    for node, line in zip(network.nodes, network.prototxt.lines, strict=True):
+        blobs = network.weights.get(node.key, ())
         if len(blobs) != len(node.blob_shapes):
             raise BindingError("has no weights to fold", where=node.layer.label)
-        items.append(_Item(node.layer, blobs, list(node.bottoms), list(node.tops)))
+        items.append(_Item(node, blobs, line))
     channels = {b: s[1] for n in network.nodes for b, s in zip(n.tops, n.top_shapes, strict=True) if len(s) > 1}
     shared = _shared_layers(network)
     work = _Work(items, channels, shared)
     work.backwards()
     work.forwards()
-    net = pb.NetParameter(name=network.name)
+    net = pb.NetParameter()
     left = [item for item in items if item not in work.gone]
     for item in left:
         proto = pb.LayerParameter()
         proto.CopyFrom(item.layer.proto)
         del proto.bottom[:], proto.top[:]
         proto.bottom.extend(b.name for b in item.bottoms)
-        proto.top.extend(t.name for t in item.tops)
+        proto.top.extend(t.name for t in item.tops if t.name)
         net.layer.append(proto)
-    weights = {item.layer.name: item.blobs for item in left if item.blobs}
-    result = Network.from_proto(net, inputs=network.inputs, weights=weights, path=network.path)
-    return Folding(result, tuple(work.folded), tuple(work.kept.items()))
+    keys = layer_keys(item.layer.name for item in left)
+    weights = {key: item.blobs for key, item in zip(keys, left, strict=True) if item.blobs}
+    result = network.rewritten(net, [item.line for item in left], weights, inputs=network.inputs)
+    return Folding(result, tuple(work.folded), tuple(work.collapsed), tuple(work.kept.items()))
 
 
 def _shared_layers(network: Network) -> set[str]:
-    """Return layers that share a blob with another by ``param { name }``."""
-    names = [(p.name, node.name) for node in network.nodes for p in node.layer.proto.param if p.name]
+    """Return the keys of layers that share a blob with another by ``param { name }``."""
+    names = [(p.name, node.key) for node in network.nodes for p in node.layer.proto.param if p.name]
     count = Counter(name for name, _ in names)
     return {layer for name, layer in names if count[name] > 1}
 
@@ -108,6 +115,7 @@ class _Work:
                 self.readers[blob].append(item)
         self.gone: set[_Item] = set()
         self.folded: list[tuple[str, str]] = []
+        self.collapsed: list[tuple[str, str]] = []
         self.kept: dict[str, str] = {}
 
     def affine(self, item: _Item) -> Affine | None:
@@ -119,9 +127,13 @@ class _Work:
     def backwards(self) -> None:
         """Fold every run of maps into the layer before it, or into one map."""
         for item in self.items:
-            if item in self.gone or self.affine(item) is None:
+            if item in self.gone:
                 continue
-            if item.layer.name in self.shared:
+            if self.affine(item) is None:
+                if reason := item.layer.why_not_affine():
+                    self.kept[item.layer.name] = reason
+                continue
+            if item.key in self.shared:
                 self.kept[item.layer.name] = "its blobs are shared with another layer"
                 continue
             run, maps = self._run(item)
@@ -146,7 +158,7 @@ class _Work:
     def _run(self, item: _Item) -> tuple[list[_Item], list[Affine]]:
         """Return a map and the maps that follow it with no other reader between."""
         run, maps = [], []
-        while (map_ := self.affine(item)) is not None and item.layer.name not in self.shared:
+        while (map_ := self.affine(item)) is not None and item.key not in self.shared:
             run.append(item)
             maps.append(map_)
             readers = self.readers[item.tops[0]]
@@ -164,10 +176,10 @@ class _Work:
         """Fold the maps that are left into the layer after them."""
         for item in self.items:
             map_ = None if item in self.gone else self.affine(item)
-            if map_ is None or item.layer.name in self.shared:
+            if map_ is None or item.key in self.shared:
                 continue
             readers = self.readers[item.tops[0]]
-            if len(readers) != 1 or readers[0].layer.name in self.shared or len(readers[0].bottoms) != 1:
+            if len(readers) != 1 or readers[0].key in self.shared or len(readers[0].bottoms) != 1:
                 continue
             source = item.bottoms[0]
             rewritten = any(t.name == source.name and t.version > source.version for t in self.producer)
@@ -190,16 +202,17 @@ class _Work:
             feeder = feeder or producer
             if len(self.readers[blob]) > 1:
                 return None, None, f"another layer also reads '{blob.name}'"
-            if producer.layer.name in self.shared:
+            if producer.key in self.shared:
                 return None, None, f"the blobs of '{producer.layer.name}' are shared"
             if not (producer.layer.is_identity and len(producer.tops) == 1):
                 return feeder, producer, ""
             blob = producer.bottoms[0]
 
     def _remove(self, items: list[_Item], into: _Item) -> None:
+        record = self.collapsed if self.affine(into) is not None else self.folded
         for item in items:
             self.gone.add(item)
-            self.folded.append((item.layer.name, into.layer.name))
+            record.append((item.layer.name, into.layer.name))
 
 
 def _then(first: Affine, second: Affine) -> Affine:

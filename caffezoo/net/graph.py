@@ -1,48 +1,31 @@
 """The network: layers in order, the versions of their blobs, every shape, and the weights.
 
-A :class:`Network` is immutable. What changes a network (another input size, folding, the plain-BVLC form) makes a new
-NetParameter and from it a new network.
+A :class:`Network` is immutable: its mappings are read-only, and what changes a network (another input size, folding,
+the plain-BVLC form) makes a new one that keeps path, lines, phase and notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import copy
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from caffezoo.errors import NetworkError, UnknownNameError
+from caffezoo.errors import BindingError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.caffemodel import read_weights
+from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
-from caffezoo.net.layer import BlobId, Layer, Shape, make_layer
+from caffezoo.net.binding import bind
+from caffezoo.net.layer import BlobId, Shape, make_layer
+from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
 
-Weights = Mapping[str, Sequence[np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Node:
-    """A layer at its place in the network, with the versions and shapes of its blobs."""
-
-    layer: Layer
-    bottoms: tuple[BlobId, ...]
-    tops: tuple[BlobId, ...]
-    bottom_shapes: tuple[Shape, ...]
-    top_shapes: tuple[Shape, ...]
-    blob_shapes: tuple[Shape, ...]
-
-    @property
-    def name(self) -> str:
-        return self.layer.name
-
-    @property
-    def macs(self) -> int:
-        return self.layer.macs(self.bottom_shapes, self.top_shapes)
-
-    @property
-    def parameter_count(self) -> int:
-        return self.layer.parameter_count(self.bottom_shapes)
+__all__ = ["Network", "Node", "Weights"]
 
 
 class Network:
@@ -55,39 +38,59 @@ class Network:
     inputs : mapping of str to shape, optional
         Shapes that replace those which the prototxt declares (NCHW for images).
     weights : mapping of str to sequence of ndarray, optional
-        Blobs by layer name, in Caffe's order and of the inferred shapes.
+        Blobs by :attr:`Node.key` (the layer's name, where no other layer has it), in Caffe's order and of the inferred
+        shapes.
+    notes : iterable of str
+        Warnings that came before.
 
     Attributes
     ----------
     nodes : tuple of Node
-    inputs : dict of str to shape
+    inputs : mapping of str to shape
         Tops of the input layers.
     outputs : tuple of str
         Blobs that no layer reads, in order; Caffe's net outputs.
-    weights : dict of str to tuple of ndarray
+    weights : mapping of str to tuple of ndarray
         Empty until weights are bound.
     notes : tuple of str
         Warnings of the file, the upgrade and the binding.
 
     Raises
     ------
-    NetworkError
+    PrototxtError, NetworkError
         A broken rule of Caffe; the message names file, line and layer.
     """
 
     def __init__(
-        self, prototxt: Prototxt, inputs: Mapping[str, Shape] | None = None, weights: Weights | None = None
+        self,
+        prototxt: Prototxt,
+        inputs: Mapping[str, Shape] | None = None,
+        weights: Weights | None = None,
+        *,
+        notes: Iterable[str] = (),
     ) -> None:
         check_structure(prototxt)
         self.prototxt = prototxt
         self.path = prototxt.path
         self.name = prototxt.net.name
-        self.notes = prototxt.warnings
-        self.inputs: dict[str, Shape] = {}
-        self.nodes = self._infer(dict(inputs or {}))
+        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *notes)))
+        found: dict[str, Shape] = {}
+        self.nodes = self._infer(dict(inputs or {}), found)
+        self.inputs: Mapping[str, Shape] = MappingProxyType(found)
+        shared_blobs(self.nodes)
         read = {b for node in self.nodes for b in node.bottoms}
-        self.outputs = tuple(t.name for node in self.nodes for t in node.tops if t not in read)
-        self.weights: dict[str, tuple[np.ndarray, ...]] = {k: tuple(v) for k, v in (weights or {}).items()}
+        self.outputs = tuple(t.name for node in self.nodes for t in node.named_tops if t not in read)
+        self.weights: Mapping[str, tuple[np.ndarray, ...]] = _read_only(weights or {})
+        for node in self.nodes:
+            if node.key in self.weights:
+                node.check_blobs(self.weights[node.key])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "inputs": dict(self.inputs), "weights": dict(self.weights)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.inputs, self.weights = MappingProxyType(state["inputs"]), MappingProxyType(state["weights"])
 
     @classmethod
     def load(
@@ -136,33 +139,65 @@ class Network:
         ------
         WeightsFileError, BindingError
         """
-        from caffezoo.formats.caffemodel import read_weights
-        from caffezoo.net.binding import bind
-
-        bound = bind(self, read_weights(path))
-        net = self.with_weights(bound.weights)
-        net.notes = (*self.notes, *bound.notes)
-        return net
+        bound = bind(self.nodes, read_weights(path))
+        return self._with(bound.weights, bound.notes)
 
     def with_weights(self, weights: Weights) -> Network:
-        """Return this network with these blobs, which must have the inferred shapes."""
-        net = Network(self.prototxt, self.inputs, weights)
-        for node in net.nodes:
-            found = tuple(tuple(b.shape) for b in net.weights.get(node.name, ()))
-            if found != node.blob_shapes:
-                raise NetworkError(
-                    f"blobs of shapes {list(node.blob_shapes)} wanted, {list(found)} given", where=node.layer.label
-                )
-        return net
+        """Return this network with these blobs, which must be finite and have the inferred shapes.
+
+        Raises
+        ------
+        BindingError
+            If a layer's blobs are missing, of another shape, or not finite.
+        """
+        for node in self.nodes:
+            blobs = tuple(weights.get(node.key, ()))
+            node.check_blobs(blobs)
+            for i, blob in enumerate(blobs):
+                check_finite(np.asarray(blob), i, node.layer.label)
+        return self._with(weights)
+
+    def _with(self, weights: Weights, notes: Iterable[str] = ()) -> Network:
+        other = copy.copy(self)
+        other.weights = _read_only(weights)
+        other.notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        return other
+
+    def rewritten(
+        self, net: pb.NetParameter, lines: Sequence[int], weights: Weights, *, inputs: Mapping[str, Shape] | None = None
+    ) -> Network:
+        """Return a network of other layers that was made from this one: it keeps path, state and notes.
+
+        Parameters
+        ----------
+        net : NetParameter
+            Its name and state are taken from this network.
+        lines : sequence of int
+            Source line of every layer of ``net``; 0 where it has none.
+        """
+        net.name = self.name
+        net.state.CopyFrom(self.prototxt.net.state)
+        return Network(Prototxt(net, self.path, tuple(lines), ()), inputs, weights, notes=self.notes)
 
     def reshaped(self, inputs: Mapping[str, Shape] | None = None, *, batch: int | None = None) -> Network:
-        """Return this network at other input shapes, or at another batch size (axis 0 of every input)."""
+        """Return this network at other input shapes, or at another batch size (axis 0 of every input).
+
+        Raises
+        ------
+        BindingError
+            If it has weights and they do not fit these shapes (fully connected layers fit one input size).
+        """
         shapes = {**self.inputs, **(inputs or {})}
         if batch is not None:
             shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
-        net = Network(self.prototxt, shapes, self.weights)
-        net.notes = self.notes
-        return net
+        if shapes == self.inputs:
+            return self
+        try:
+            return Network(self.prototxt, shapes, self.weights, notes=self.notes)
+        except BindingError as error:
+            made_for = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in self.inputs.items())
+            error.hint = f"they are made for {made_for}"
+            raise
 
     def resized(self, height: int, width: int | None = None, *, batch: int | None = None) -> Network:
         """Return this network at another image size (axes 2 and 3 of every 4-D input)."""
@@ -183,7 +218,7 @@ class Network:
     @property
     def blob_element_count(self) -> int:
         """Values in all blobs: four bytes each in a caffemodel."""
-        return sum(int(np.prod(s)) for node in self.nodes for s in node.blob_shapes)
+        return sum(math.prod(s) for node in self.nodes for s in node.blob_shapes)
 
     @property
     def macs(self) -> int:
@@ -191,11 +226,11 @@ class Network:
         return sum(node.macs for node in self.nodes)
 
     def node(self, name: str) -> Node:
-        """Return the node of a layer."""
+        """Return the node of a layer, by its key."""
         for node in self.nodes:
-            if node.name == name:
+            if node.key == name:
                 return node
-        raise UnknownNameError("layer", name, (n.name for n in self.nodes), where=self.path)
+        raise UnknownNameError("layer", name, (n.key for n in self.nodes), where=self.path)
 
     def shape(self, blob: str) -> Shape:
         """Return the shape of the last version of a blob."""
@@ -205,11 +240,12 @@ class Network:
                     return shape
         raise UnknownNameError("blob", blob, {t.name for n in self.nodes for t in n.tops}, where=self.path)
 
-    def _infer(self, override: dict[str, Shape]) -> tuple[Node, ...]:
+    def _infer(self, override: dict[str, Shape], inputs: dict[str, Shape]) -> tuple[Node, ...]:
         shapes: dict[BlobId, Shape] = {}
         current: dict[str, BlobId] = {}
         nodes = []
-        for proto, line in zip(self.prototxt.net.layer, self.prototxt.lines, strict=True):
+        keys = layer_keys(proto.name for proto in self.prototxt.net.layer)
+        for proto, line, key in zip(self.prototxt.net.layer, self.prototxt.lines, keys, strict=True):
             where = f"{self.path}:{line}" if line else self.path
             layer = make_layer(proto, where, self.prototxt.net.state.phase)
             bottoms = tuple(current[b] for b in proto.bottom)
@@ -219,28 +255,30 @@ class Network:
                 # A data layer may know its shape only from a database: then the caller's is all there is.
                 known = [] if len(given) == len(proto.top) else layer.top_shapes(below)
                 above = [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(proto.top)]
-                self.inputs.update(zip(proto.top, above, strict=True))
+                inputs.update(zip(proto.top, above, strict=True))
             else:
                 above = [tuple(s) for s in layer.top_shapes(below)]
-            for top, shape in zip(proto.top, above, strict=True):
+            names = [*proto.top, *[""] * (layer.top_number - len(proto.top))]
+            for top, shape in zip(names, above, strict=True):
                 if any(d <= 0 for d in shape):
                     layer.fail(
                         f"top '{top}' would have shape {list(shape)} from bottoms {[list(b) for b in below]}",
                         "the input is too small for this network" if bottoms else "give an input shape",
                     )
             tops = []
-            for top, shape in zip(proto.top, above, strict=True):
+            for top, shape in zip(names, above, strict=True):
                 if top in proto.bottom and not layer.in_place_allowed:
                     layer.fail("cannot run in place")
                 blob = BlobId(top, current[top].version + 1 if top in current else 0)
                 current[top] = blob
                 shapes[blob] = shape
                 tops.append(blob)
-            nodes.append(
-                Node(
-                    layer, bottoms, tuple(tops), below, tuple(above), tuple(tuple(s) for s in layer.blob_shapes(below))
-                )
-            )
+            blobs = tuple(tuple(s) for s in layer.blob_shapes(below))
+            nodes.append(Node(layer, bottoms, tuple(tops), below, tuple(above), blobs, key))
         if override:
-            raise UnknownNameError("input", next(iter(override)), self.inputs, where=self.path)
+            raise UnknownNameError("input", next(iter(override)), inputs, where=self.path)
         return tuple(nodes)
+
+
+def _read_only(weights: Weights) -> Mapping[str, tuple[np.ndarray, ...]]:
+    return MappingProxyType({key: tuple(blobs) for key, blobs in weights.items()})

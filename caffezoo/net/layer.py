@@ -90,6 +90,7 @@ class Layer:
     in_place_allowed: ClassVar[bool] = True
     is_identity: ClassVar[bool] = False  # at TEST, as Dropout
     differentiable: ClassVar[bool] = True  # whether Caffe has a backward pass for it
+    auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
 
@@ -99,7 +100,9 @@ class Layer:
         self.phase: int = proto.phase if proto.HasField("phase") else phase
         self.param: Any = getattr(proto, self.param_name) if self.param_name else None
         self._check_count("bottom", len(proto.bottom), self.bottom_count)
-        self._check_count("top", len(proto.top), self.top_count)
+        self.top_number = max(len(proto.top), self.top_count[0]) if self.auto_tops else len(proto.top)
+        """Tops that the layer makes: those of the prototxt, and the one that Caffe adds to a loss without any."""
+        self._check_count("top", self.top_number, self.top_count)
 
     @property
     def name(self) -> str:
@@ -117,7 +120,7 @@ class Layer:
         ShapeError
             If the layer cannot take these bottoms.
         """
-        return [bottoms[0]] * len(self.proto.top)
+        return [bottoms[0]] * self.top_number
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the learned blobs in Caffe's order."""
@@ -155,6 +158,14 @@ class Layer:
         """Return the layer in BVLC's own layers, or None if it is one of them as it stands."""
         return None
 
+    def kernel(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> np.ndarray | None:
+        """Return the weight that the layer multiplies by as [out, in / group, spatial...], None if it has none.
+
+        ``in`` and the spatial axes are those of the bottom: an inner product over a feature map has a kernel of its
+        size.
+        """
+        return None
+
     def carries(self, bottoms: Sequence[Shape]) -> bool:
         """Whether every value of its tops is one of its bottoms', or a mean of them at other places of one class.
 
@@ -166,12 +177,31 @@ class Layer:
         """Return how many values together become probabilities, for a layer that ``squashes`` by a softmax."""
         raise NotImplementedError(f"{type(self).__name__} is no softmax")
 
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what another runtime would store of the layer, by its usual name, in float64; the output channels are
+        on axis 0.
+
+        The default is ``weights`` and ``bias``, for what has them.
+        """
+        return {name: np.asarray(b, np.float64) for name, b in zip(("weights", "bias"), blobs, strict=False)}
+
+    def unscaled(self, blobs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Return blobs of the same meaning without a common factor that Caffe keeps beside them."""
+        return blobs
+
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         """Return the map if the layer computes ``a[c] * x + b[c]`` over channels (axis 1), None otherwise."""
         return None
 
+    def why_not_affine(self) -> str | None:
+        """Say why a layer of a type that usually is a fixed map of channels is none here; None for every other."""
+        return None
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
-        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly."""
+        """Return the layer that computes this layer and then ``map_``, or None if one layer cannot do it exactly.
+
+        Its blobs are computed in float64 and have the type of ``blobs``.
+        """
         return None
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:

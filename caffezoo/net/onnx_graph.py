@@ -162,7 +162,7 @@ def to_onnx(
                     kind = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}[input_dtype]
                     inputs.append(helper.make_tensor_value_info(blob.name, kind, ["N", *shape[2:], shape[1]]))
             continue
-        blobs = network.weights.get(node.name, ())
+        blobs = network.weights.get(node.key, ())
         if len(blobs) != len(node.blob_shapes):
             raise BindingError("has no weights", where=node.layer.label, hint="load a caffemodel first")
         scope = LayerScope(graph, node, [tensors[b] for b in node.bottoms], blobs)

@@ -17,33 +17,45 @@ def to_plain(network: Network) -> Network:
     """Rewrite layers of forks (Axpy, ConvolutionDepthwise, Clip, ``ceil_mode`` ...) in BVLC's own.
 
     Layers keep their names, so a caffemodel of the network binds to the plain form as it does to the network, except
-    for constant blobs that a rewrite adds (they are part of the returned network's weights).
+    for constant blobs that a rewrite adds (they are part of the returned network's weights). Only a layer whose name an
+    earlier one has gets one of its own.
 
     Raises
     ------
     LoweringError
         If a layer has no form in BVLC's layers.
     """
-    plain = pb.NetParameter(name=network.name)
+    plain = pb.NetParameter()
+    lines: list[int] = []
     weights: dict[str, Sequence[np.ndarray]] = dict(network.weights)
     names = _blob_names(network)
-    for node in network.nodes:
+    for node, line in zip(network.nodes, network.prototxt.lines, strict=True):
         if node.layer.is_input:
             plain.layer.append(_input(node))
+            lines.append(line)
             continue
         layer = _renamed(node, names)
         form = layer.plain(node.bottom_shapes)
         if form is None:
             plain.layer.append(layer.proto)
+            lines.append(line)
             continue
         plain.layer.extend(form.layers)
-        own = weights.get(node.name, ())
+        lines += [line] * len(form.layers)
+        own = weights.get(node.key, ())
         if own and form.moved:
             weights.update({name: [own[i] for i in indices] for name, indices in form.moved.items()})
-        if node.name not in {made.name for made in form.layers}:
-            weights.pop(node.name, None)
+        if node.key not in {made.name for made in form.layers}:
+            weights.pop(node.key, None)
         weights.update(form.blobs)
-    return Network.from_proto(plain, weights=weights, path=network.path)
+    return network.rewritten(plain, lines, weights)
+
+
+def as_deploy(network: Network) -> pb.NetParameter:
+    """Return the network's layers with every data layer as an Input of the shapes that it runs at."""
+    net = pb.NetParameter(name=network.name)
+    net.layer.extend(_input(node) if node.layer.is_input else node.layer.proto for node in network.nodes)
+    return net
 
 
 def _blob_names(network: Network) -> dict[BlobId, str]:
@@ -73,12 +85,15 @@ def _blob_names(network: Network) -> dict[BlobId, str]:
 
 
 def _renamed(node: Node, names: dict[BlobId, str]) -> Layer:
-    """Return a node's layer on renamed blobs."""
-    bottoms, tops = [names[b] for b in node.bottoms], [names[t] for t in node.tops]
-    if bottoms == list(node.layer.proto.bottom) and tops == list(node.layer.proto.top):
+    """Return a node's layer on renamed blobs, and under its key where another layer has its name."""
+    bottoms, tops = [names[b] for b in node.bottoms], [names[t] for t in node.named_tops]
+    same = bottoms == list(node.layer.proto.bottom) and tops == list(node.layer.proto.top)
+    if same and node.key == node.name:
         return node.layer
     proto = pb.LayerParameter()
     proto.CopyFrom(node.layer.proto)
+    if node.key != node.name:
+        proto.name = node.key
     proto.bottom[:] = bottoms
     proto.top[:] = tops
     return make_layer(proto, node.layer.where, node.layer.phase)
@@ -87,7 +102,7 @@ def _renamed(node: Node, names: dict[BlobId, str]) -> Layer:
 def _input(node: Node) -> pb.LayerParameter:
     """Return an Input layer of the shapes that the network runs at, also where a data layer fed it."""
     return pb.LayerParameter(
-        name=node.name,
+        name=node.key,
         type="Input",
         top=[t.name for t in node.tops],
         input_param={"shape": [{"dim": list(s)} for s in node.top_shapes]},

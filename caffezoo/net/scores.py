@@ -146,8 +146,7 @@ def with_scores(network: Network, output: str | None = None) -> tuple[Network, H
     weights = {name: blobs for name, blobs in network.weights.items() if name in kept}
     tops = {top for layer in net.layer for top in layer.top}
     inputs = {name: shape for name, shape in network.inputs.items() if name in tops}
-    changed = Network.from_proto(net, inputs=inputs, weights=weights, path=network.path)
-    changed.notes = network.notes
+    changed = network.rewritten(net, [0] * len(net.layer), weights, inputs=inputs)
     kind: Kind = "probabilities" if head.kind == "logits" else head.kind
     candidates = tuple(blob if name == head.blob else name for name in head.candidates)
     return changed, Head(blob, head.classes, kind, head.reason, candidates, head.decided, head.logits, head.layer)

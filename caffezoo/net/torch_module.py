@@ -207,7 +207,7 @@ def to_torch(network: Network, *, outputs: Sequence[str] | None = None) -> Netwo
 
 
 def _blobs(network: Network, node: Node) -> tuple[np.ndarray, ...]:
-    blobs = network.weights.get(node.name, ())
+    blobs = network.weights.get(node.key, ())
     if len(blobs) != len(node.blob_shapes):
         raise BindingError("has no weights", where=node.layer.label, hint="load a caffemodel first")
     return blobs

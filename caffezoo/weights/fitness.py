@@ -85,7 +85,7 @@ def check_weights(path: Path, entry: NetworkFacts, place: str) -> None:
         raise VerificationError(f"it is {kind}, not a caffemodel", where=place)
     try:
         # The values stay on the disk: a file of half a gigabyte is checked in a few megabytes.
-        bind(Network.load(entry.prototxt_path), read_weights(path, values=False))
+        bind(Network.load(entry.prototxt_path).nodes, read_weights(path, values=False))
     except ZooError as error:
         damaged = isinstance(error, WeightsFileError)
         message = error.message if damaged else f"its layers are not the network's: {error.message}"

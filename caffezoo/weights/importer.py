@@ -174,11 +174,13 @@ def _from_caffe(
     if background:
         layers = [_without_background(layer, net, file.path) for layer in layers]
         notes.append("the background class was left out")
-    bound = bind(net, replace(file, layers=tuple(layers)))
+    given = layers
+    layers = [_reshaped(layer, net) for layer in layers]
+    bound = bind(net.nodes, replace(file, layers=tuple(layers)))
     blobs = {name: list(made) for name, made in bound.weights.items()}
     changed = [
         TensorChange(f"{layer.name}[{i}]", layer.name, ("reshaped",), before.data.shape, after.shape)
-        for layer in layers
+        for layer in given
         for i, (before, after) in enumerate(zip(layer.blobs, blobs.get(layer.name, ()), strict=False))
         if before.data.shape != after.shape
     ]
@@ -203,6 +205,31 @@ def _naming(owners: Mapping[str, LayerBlobs], wanted: set[str], architecture: st
         if set(names) <= set(owners):
             return other, names
     return "", {}  # binding then names what is missing
+
+
+def _reshaped(layer: LayerBlobs, net: Network) -> LayerBlobs:
+    """Return a layer with blobs in the network's shapes where only axes of one differ, or rows were saved as filters.
+
+    A fully connected layer that became a convolution, or the other way round, keeps the order of its values; Caffe
+    would refuse the file, and importing it is to rewrite it.
+    """
+    node = next((n for n in net.nodes if n.name == layer.name), None)
+    if node is None:
+        return layer
+    blobs = []
+    for i, blob in enumerate(layer.blobs):
+        found, wanted = blob.data.shape, node.blob_shapes[i] if i < len(node.blob_shapes) else None
+        if wanted is not None and _same_rows(found, wanted):
+            blob = Blob(blob.data.reshape(wanted), legacy=False)
+        blobs.append(blob)
+    return replace(layer, blobs=tuple(blobs))
+
+
+def _same_rows(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a blob has the wanted values in the wanted order: ones aside, one shape splits an axis of the other."""
+    a, b = ([d for d in shape if d != 1] for shape in (found, wanted))
+    rows = len(a) != len(b) and min(len(a), len(b)) == 2 and a[0] == b[0]
+    return a == b or (rows and np.prod(a) == np.prod(b))
 
 
 def _without_background(layer: LayerBlobs, net: Network, where: str) -> LayerBlobs:

@@ -35,7 +35,7 @@ def read_pickle(data: memoryview | bytes, start: int, where: str) -> Pickle:
     WeightsFileError
         The pickle is malformed, too long, or wants something that a state dict has no need of.
     """
-    machine = Machine(_OPERATIONS, data, start, where)
+    machine = Machine(OPERATIONS, data, start, where)
     try:
         return Pickle(machine.run(), machine.at, machine.storages)
     except (struct.error, IndexError, KeyError, UnicodeDecodeError, TypeError, ValueError) as error:
@@ -99,7 +99,7 @@ def _inst(m: Machine) -> None:
     raise m.refuse(f"its pickle calls {m.line()}.{m.line()}")
 
 
-_OPERATIONS: dict[int, Operation] = {
+OPERATIONS: dict[int, Operation] = {
     0x80: _protocol,
     0x95: lambda m: m.number("<Q"),  # FRAME: only a hint for buffering
     0x28: lambda m: m.push(MARK),

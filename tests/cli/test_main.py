@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -46,7 +47,7 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(
-        f"{sys.executable} -m caffezoo show resnet152 | head -n 1",
+        f"{shlex.quote(sys.executable)} -m caffezoo show resnet152 | head -n 1",
         shell=True,
         capture_output=True,
         text=True,

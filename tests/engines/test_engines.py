@@ -162,7 +162,7 @@ def test_what_is_not_finite_is_refused(on_blobs: Engine, value: float) -> None:
 def test_scores_that_are_not_finite_are_an_error(name: str) -> None:
     network = small_network()
     weights = {k: list(v) for k, v in network.weights.items()}
-    weights["fc"] = [np.full_like(weights["fc"][0], np.nan), weights["fc"][1]]
+    weights["fc"] = [np.full_like(weights["fc"][0], 3e38), weights["fc"][1]]  # finite; the products are not
     with (
         engine(name, network.with_weights(weights), transform=TRANSFORM) as made,
         pytest.raises(EngineError, match="'prob' holds a value that is not finite"),

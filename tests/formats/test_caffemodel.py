@@ -156,7 +156,8 @@ def test_blobs_are_aligned_and_read_only(tmp_path: Path) -> None:
     data = only_blob(b"\x50\x00" + delimited(5, np.ones(7, np.float32).tobytes()) + shape_of(7), tmp_path).data
     assert data.flags.aligned
     assert data.dtype == np.float32
-    with pytest.raises(ValueError, match="read-only"):
+    assert not data.flags.writeable
+    with pytest.raises(ValueError):  # noqa: PT011 (numpy's own words)
         data[0] = 2
 
 
@@ -197,8 +198,8 @@ def test_v0_and_v1_layers(tmp_path: Path) -> None:
         read(net.SerializeToString(), tmp_path)
 
 
-def test_first_layer_of_a_name_counts(tmp_path: Path) -> None:
-    weights = read(layer_of(shape_of(0)) + layer_of(), tmp_path)
+def test_the_last_layer_of_a_name_counts(tmp_path: Path) -> None:
+    weights = read(layer_of() + layer_of(shape_of(0)), tmp_path)
     assert len(weights.layers) == 2
     assert len(weights.by_name()["c"].blobs) == 1
 

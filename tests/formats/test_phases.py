@@ -55,7 +55,6 @@ def test_include_and_exclude_together_are_an_error() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ('layer { name: "a" top: "a" }\n\nlayer { name: "a" }', 3, "layer name 'a' is used twice, first on line 1"),
         ('layer { name: "a" top: "conv1" }\nlayer { name: "b" bottom: "conv_1" }', 2, "did you mean conv1?"),
         ('layer { name: "a" bottom: "x" }', 1, "layer 'a': bottom 'x' is made by no layer above it"),
         ('layer { name: "a" bottom: "a" top: "a" }', 1, "made by no layer"),

@@ -65,7 +65,7 @@ FOREIGN = [
     (b"<HTML><head>", "HTML"),
     (b"<?xml version='1.0'?>", "XML"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "LFS pointer"),
-    (gzip.compress(b"x"), "gzip"),
+    (gzip.compress(b"x", mtime=0), "gzip"),
     (bz2.compress(b"x"), "bzip2"),
     (lzma.compress(b"x"), "xz"),
     (b"7z\xbc\xaf\x27\x1c\x00\x04", "7z"),

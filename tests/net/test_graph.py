@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 from caffezoo.errors import NetworkError, PrototxtError, ShapeError, UnknownLayerError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.layer_keys import layer_keys
+from caffezoo.net.folding import fold
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import BlobId, Layer, layer_types, register
+from caffezoo.net.plain import to_plain
+from caffezoo.net.scores import with_scores
 
 SMALL = """
 name: "small"
@@ -19,6 +25,10 @@ layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 5 } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
+
+
+def zeros(net: Network) -> dict[str, list[np.ndarray]]:
+    return {n.key: [np.zeros(s, np.float32) for s in n.blob_shapes] for n in net.nodes if n.blob_shapes}
 
 
 def test_in_place_layers_write_a_new_version_and_readers_get_it() -> None:
@@ -46,11 +56,65 @@ def test_reshaping_changes_batch_and_size_and_keeps_the_rest() -> None:
 
 def test_with_weights_wants_the_inferred_shapes() -> None:
     net = Network.from_text(SMALL)
-    blobs = {n.name: [np.zeros(s, np.float32) for s in n.blob_shapes] for n in net.nodes if n.blob_shapes}
+    blobs = zeros(net)
     assert net.with_weights(blobs).weights["fc"][0].shape == (5, 36)
     blobs["fc"][0] = np.zeros((36, 5), np.float32)
-    with pytest.raises(NetworkError, match=r"'fc' \(InnerProduct\).*\(5, 36\).*\(36, 5\)"):
+    with pytest.raises(NetworkError, match=r"'fc' .*: its weights have shapes \[36, 5\].*\[5, 36\], \[5\]$"):
         net.with_weights(blobs)
+
+
+def test_weights_are_held_against_the_shapes_wherever_those_change() -> None:
+    net = Network.from_text(SMALL, path="n.prototxt")
+    net = net.with_weights(
+        {n.key: [np.zeros(s, np.float32) for s in n.blob_shapes] for n in net.nodes if n.blob_shapes}
+    )
+    assert net.reshaped(batch=3).weights["fc"][0].shape == (5, 36)
+    with pytest.raises(
+        NetworkError, match=r"^n.prototxt:7: .*'fc'.*wants \[5, 196\].*; they are made for data 1x3x8x8$"
+    ):
+        net.resized(16)
+
+
+def test_mappings_are_read_only_and_a_copy_by_pickle_is_whole() -> None:
+    net = Network.from_text(SMALL)
+    for mapping in (net.inputs, net.weights):
+        with pytest.raises(TypeError, match="item assignment"):
+            mapping["data"] = (1,)  # type: ignore[index]
+    again = pickle.loads(pickle.dumps(net))
+    assert (again.inputs, again.outputs, again.shape("prob")) == (net.inputs, net.outputs, (1, 5))
+
+
+def test_layers_of_one_name_and_without_a_name_are_told_apart_by_key() -> None:
+    net = Network.from_text(SMALL.replace('"relu"', '"conv"').replace('name: "prob" ', "").replace('name: "fc" ', ""))
+    assert [n.key for n in net.nodes] == ["data", "conv", "conv#2", "", "#2"]
+    assert net.node("conv#2").layer.type == "ReLU"
+    assert layer_keys(["a#2", "a", "a", "a"]) == ("a#2", "a", "a#3", "a#4")
+
+
+def test_what_is_made_of_a_network_keeps_lines_notes_path_and_phase() -> None:
+    text = SMALL.replace('name: "fc"', 'name: "fc" phase: TRAIN').replace("stride: 2 }", "stride: 2 } fork_field: 1")
+    net = Network.from_text(text, path="n.prototxt", phase=pb.TRAIN)
+    assert any("fork_field" in note for note in net.notes)
+    net = net.with_weights(
+        {n.key: [np.zeros(s, np.float32) for s in n.blob_shapes] for n in net.nodes if n.blob_shapes}
+    )
+    for made in (net.reshaped(batch=2), fold(net).network, to_plain(net), with_scores(net)[0]):
+        assert made.notes == net.notes
+        assert made.prototxt.lines == net.prototxt.lines
+        assert made.path == "n.prototxt"
+        assert {node.layer.phase for node in made.nodes} == {pb.TRAIN}
+
+
+def test_a_loss_without_a_top_gets_one_that_is_no_output() -> None:
+    text = """
+    layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 3 } } }
+    layer { name: "act" type: "ReLU" bottom: "a" top: "d" }
+    layer { name: "cost" type: "EuclideanLoss" bottom: "a" bottom: "b" }
+    """
+    net = Network.from_text(text)
+    assert net.outputs == ("d",)
+    assert net.node("cost").top_shapes == ((),)
+    assert net.node("cost").named_tops == ()
 
 
 def test_an_unknown_layer_type_names_line_layer_and_near_types() -> None:
@@ -67,7 +131,6 @@ def test_an_input_too_small_is_refused_with_the_layer() -> None:
     ("old", "new", "message"),
     [
         ('bottom: "fc"', 'bottom: "fd"', "fd"),
-        ('name: "relu"', 'name: "conv"', "conv"),
         ('bottom: "fc" top: "prob"', 'bottom: "fc" top: "conv"', "conv"),
     ],
 )

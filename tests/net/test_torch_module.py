@@ -90,7 +90,7 @@ def test_shared_blobs_of_other_shapes() -> None:
       inner_product_param { num_output: 2 transpose: true bias_term: false } }
     """
     )
-    with pytest.raises(LoweringError, match=r"shape \[6, 2\], and is shared with one of shape \[2, 6\]"):
+    with pytest.raises(ShapeError, match=r"cannot share 'w' of layer 'a': it has shape \[2, 6\], blob 0 here \[6, 2\]"):
         module_of(text % "")
     module = module_of(text % "share_mode: PERMISSIVE")
     x = torch.rand(2, 6)

@@ -30,6 +30,7 @@ def evaluation_record(**changes: Any) -> dict[str, Any]:
         "total": images,
         "network": "dpn-92",
         "classes": 1000,
+        "output": "prob",
         "prototxt_sha256": "1" * 64,
         "weights_sha256": "2" * 64,
         "protocol": Protocol(**protocol),

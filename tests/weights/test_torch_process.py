@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
@@ -18,7 +19,7 @@ def test_no_such_python():
 
 def test_python_without_torch(tmp_path):
     bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n')
     bare.chmod(0o755)
     with pytest.raises(EngineUnavailableError, match=r"No module named 'torch'.*--torch-python"):
         run_source_model("timm:resnet18", [], classes=1000, python=str(bare))

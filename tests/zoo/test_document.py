@@ -69,8 +69,11 @@ def test_a_bomb_of_anchors_costs_nothing() -> None:
 
 def test_bounds() -> None:
     assert read("[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1))
-    with pytest.raises(IndexFileError, match="nested deeper than"):
+    with pytest.raises(IndexFileError, match=f"nested deeper than {MAX_DEPTH}"):
+        read("[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2))
+    with pytest.raises(IndexFileError) as caught:  # said by whoever stops first: the parser below has a bound too
         read("[" * 5000 + "]" * 5000)
+    assert caught.value.where in ("index.yaml:1", "index.yaml")
     with pytest.raises(IndexFileError, match="at most"):
         read("#" * (MAX_INDEX_BYTES + 1))
     with pytest.raises(IndexFileError, match=r"f:3: is not UTF-8"):

@@ -112,7 +112,7 @@ def test_a_network_takes_the_rest_from_its_family() -> None:
         ("aliases: [one]", "aliases: [one, one]", "z.yaml:19: in network 'net-1'", "already 'one'"),
         ("aliases: [one]", "name: other", "z.yaml:19: in network 'net-1'", "key 'name' is unknown"),
         ("version: 1", "version: 2", "z.yaml:1", "version"),
-        ("networks:", "networks: 3\nnets:", "z.yaml:16", "networks: Input should be a valid dictionary"),
+        ("networks:", "networks: 3\nnets:", "z.yaml:16", "networks: "),
         ("    title: F\n", "", "z.yaml:5: in families: in f", "key 'title' is missing"),
         ("title: we", "titel: we", "z.yaml:3: in sources: in us", "is missing"),
         ("  net-2:", "  net 2:", "z.yaml:24: in networks", "net 2"),

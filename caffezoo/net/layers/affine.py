@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from caffezoo.net.torch_module import Compute, TorchScope
 
 
-def scale_layer(proto: pb.LayerParameter, a: np.ndarray, b: np.ndarray) -> Folded:
-    """Return the Scale layer that computes ``a[c] * x + b[c]`` in the place of a layer."""
+def scale_layer(proto: pb.LayerParameter, a: np.ndarray, b: np.ndarray, dtype: Any) -> Folded:
+    """Return the Scale layer that computes ``a[c] * x + b[c]`` in the place of a layer, its blobs of a type."""
     scale = pb.LayerParameter(name=proto.name, type="Scale", bottom=proto.bottom, top=proto.top)
     if proto.HasField("phase"):
         scale.phase = proto.phase
     scale.scale_param.bias_term = True
-    return Folded(scale, (a.astype(np.float32), b.astype(np.float32)))
+    return Folded(scale, (a.astype(dtype), b.astype(dtype)))
 
 
 class BroadcastLayer(Layer):
@@ -66,17 +66,22 @@ class BroadcastLayer(Layer):
         own = self._map(blobs)
         return Affine(np.broadcast_to(own.a, channels), np.broadcast_to(own.b, channels))
 
+    def why_not_affine(self) -> str | None:
+        if len(self.proto.bottom) == 2:
+            return "what it multiplies or adds is another blob, not learned"
+        return None if self.param.axis == 1 else f"it runs along axis {self.param.axis}, not along the channels"
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self._is_per_channel(blobs) or blobs[0].shape not in ((), map_.a.shape):
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b)
+        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b, blobs[0].dtype)
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self._is_per_channel(blobs) or blobs[0].shape not in ((), map_.a.shape):
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b)
+        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b, blobs[0].dtype)
 
     def _is_per_channel(self, blobs: Sequence[np.ndarray]) -> bool:
         """Return whether the operand is learned and a scalar, or lies on axis 1."""
@@ -136,6 +141,10 @@ class Scale(BroadcastLayer):
             return lambda own, x: [torch.addcmul(aligned(own.blob1), x, aligned(own.blob0))]
         return lambda own, x: [x * aligned(own.blob0)]
 
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        names = ("gamma", "beta") if len(self.proto.bottom) == 1 else ("beta",)
+        return {name: np.asarray(b, np.float64) for name, b in zip(names, blobs, strict=False)}
+
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         scale = np.asarray(blobs[0], np.float64)
         return Affine(scale, np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros_like(scale))
@@ -161,6 +170,9 @@ class Bias(BroadcastLayer):
         if len(scope.bottom_shapes) == 2:
             return lambda own, x, bias: [x + aligned(bias)]
         return lambda own, x: [x + aligned(own.blob0)]
+
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(("beta",), (np.asarray(b, np.float64) for b in blobs), strict=False))
 
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         return Affine(np.ones(blobs[0].shape), np.asarray(blobs[0], np.float64))

@@ -47,20 +47,34 @@ class BatchNorm(Layer):
             return bool(self.param.use_global_stats)
         return self.phase != pb.TRAIN
 
+    def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        mean, variance, factor = (np.asarray(b, np.float64).reshape(-1) for b in blobs[:3])
+        inverse = 0.0 if factor[0] == 0 else 1.0 / factor[0]
+        found = {"mean": mean * inverse, "variance": variance * inverse, "epsilon": np.array([float(self.param.eps)])}
+        return found | {name: np.asarray(b, np.float64) for name, b in zip(("gamma", "beta"), blobs[3:], strict=False)}
+
+    def unscaled(self, blobs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        found = self.numbers(blobs)
+        mean, variance = (np.asarray(found[k], np.float32) for k in ("mean", "variance"))
+        return [mean.reshape(blobs[0].shape), variance.reshape(blobs[1].shape), np.ones_like(blobs[2]), *blobs[3:]]
+
     def affine(self, blobs: Sequence[np.ndarray], channels: int) -> Affine | None:
         return self._map(blobs) if self.uses_global_stats else None
+
+    def why_not_affine(self) -> str | None:
+        return None if self.uses_global_stats else "it uses the statistics of the batch, not stored ones"
 
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self.uses_global_stats:
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b)
+        return scale_layer(self.proto, map_.a * own.a, map_.a * own.b + map_.b, blobs[0].dtype)
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if not self.uses_global_stats:
             return None
         own = self._map(blobs)
-        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b)
+        return scale_layer(self.proto, own.a * map_.a, own.a * map_.b + own.b, blobs[0].dtype)
 
     def _map(self, blobs: Sequence[np.ndarray]) -> Affine:
         mean, variance, factor = (np.asarray(b, np.float64).reshape(-1) for b in blobs[:3])

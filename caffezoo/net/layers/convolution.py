@@ -126,22 +126,26 @@ class ConvolutionBase(Layer):
     def _weight_channels(self, channels: int) -> Shape:
         return (int(self.param.num_output), channels // int(self.param.group))
 
+    def kernel(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> np.ndarray | None:
+        weight = self._by_output(blobs[0])
+        return weight.reshape(-1, *weight.shape[2:])
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if self.param.axis != 1 or len(self.proto.bottom) != 1 or map_.a.size != self._outputs(blobs):
             return None
         weight = self._by_output(np.asarray(blobs[0]))
         a = map_.a.reshape(weight.shape[:2] + (1,) * (weight.ndim - 2))
-        # float64 products, rounded into float32 piece by piece: large weights are never copied in float64.
-        weight = np.multiply(weight, a, out=np.empty(weight.shape, np.float32), casting="same_kind")
+        # float64 products, rounded into the blob's own type piece by piece: large weights are never copied in float64.
+        weight = np.multiply(weight, a, out=np.empty(weight.shape, blobs[0].dtype), casting="same_kind")
         bias = np.asarray(blobs[1], np.float64) if self.param.bias_term else 0.0
-        return self._folded(self._from_output(weight, blobs[0].shape), map_.a * bias + map_.b)
+        return self._folded(self._from_output(weight, blobs[0].shape), map_.a * bias + map_.b, blobs[0].dtype)
 
-    def _folded(self, weight: np.ndarray, bias: np.ndarray) -> Folded:
-        """Return this layer with a bias."""
+    def _folded(self, weight: np.ndarray, bias: np.ndarray, dtype: Any) -> Folded:
+        """Return this layer with a bias, its blobs of the type that the unfolded ones have."""
         proto = pb.LayerParameter()
         proto.CopyFrom(self.proto)
         proto.convolution_param.ClearField("bias_term")
-        return Folded(proto, (np.asarray(weight, np.float32), bias.astype(np.float32)))
+        return Folded(proto, (np.asarray(weight, dtype), bias.astype(dtype)))
 
     def _outputs(self, blobs: Sequence[np.ndarray]) -> int:
         return int(blobs[0].shape[0])
@@ -216,7 +220,7 @@ class Convolution(ConvolutionBase):
         line = (group, 1, inputs, *(1 for _ in weight.shape[3:]))
         bias = (weight * map_.b.reshape(line)).sum(axis=tuple(range(2, weight.ndim))).reshape(-1)
         bias = bias + np.asarray(blobs[1], np.float64) if self.param.bias_term else bias
-        return self._folded((weight * map_.a.reshape(line)).reshape(blobs[0].shape), bias)
+        return self._folded((weight * map_.a.reshape(line)).reshape(blobs[0].shape), bias, blobs[0].dtype)
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return self._onnx(scope, "Conv", self.group_count(scope.bottom_shapes[0]))

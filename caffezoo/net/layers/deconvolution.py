@@ -50,7 +50,7 @@ class Deconvolution(ConvolutionBase):
             return None
         weight = blobs[0] * map_.a.reshape(-1, *(1 for _ in blobs[0].shape[1:]))
         bias = np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros(self._outputs(blobs))
-        return self._folded(weight, bias)
+        return self._folded(weight, bias, blobs[0].dtype)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Return input elements x (output channels of a group x kernel area); the bias is not counted."""

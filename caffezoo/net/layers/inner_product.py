@@ -42,11 +42,15 @@ class InnerProduct(Layer):
         """Return rows x K x N; the bias is not counted."""
         return math.prod(bottoms[0]) * int(self.param.num_output)
 
+    def kernel(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> np.ndarray | None:
+        weight = blobs[0].T if self.param.transpose else blobs[0]
+        return weight.reshape(len(weight), *bottoms[0][self._start(bottoms[0]) :])
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if self.param.axis != 1 or map_.a.size != self.param.num_output:
             return None
         weight, bias = self._float64(blobs)
-        return self._folded(weight * map_.a[:, None], map_.a * bias + map_.b)
+        return self._folded(weight * map_.a[:, None], map_.a * bias + map_.b, blobs[0].dtype)
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         weight, bias = self._float64(blobs)
@@ -54,7 +58,7 @@ class InnerProduct(Layer):
             return None
         area = weight.shape[1] // map_.a.size
         bias = bias + weight @ np.repeat(map_.b, area)
-        return self._folded(weight * np.repeat(map_.a, area), bias)
+        return self._folded(weight * np.repeat(map_.a, area), bias, blobs[0].dtype)
 
     def _float64(self, blobs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return weight [N, K] and bias [N]."""
@@ -62,12 +66,12 @@ class InnerProduct(Layer):
         weight = weight.T if self.param.transpose else weight
         return weight, np.asarray(blobs[1], np.float64) if self.param.bias_term else np.zeros(len(weight))
 
-    def _folded(self, weight: np.ndarray, bias: np.ndarray) -> Folded:
+    def _folded(self, weight: np.ndarray, bias: np.ndarray, dtype: Any) -> Folded:
         proto = pb.LayerParameter()
         proto.CopyFrom(self.proto)
         proto.inner_product_param.ClearField("bias_term")
         weight = weight.T if self.param.transpose else weight
-        return Folded(proto, (np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)))
+        return Folded(proto, (np.ascontiguousarray(weight, dtype), bias.astype(dtype)))
 
     def onnx(self, scope: LayerScope) -> list[str]:
         shape, x = scope.bottom_shapes[0], scope.bottoms[0]

@@ -89,12 +89,13 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
 
     param_name = "loss_param"
     top_count = (1, 2)
+    auto_tops = True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         self.along(bottoms)
         if len(self.proto.top) == 2 and len(self.proto.loss_weight) != 2:
             self.fail("with a second top takes two loss_weight", hint="give loss_weight: 1 loss_weight: 0")
-        return [(), bottoms[0]][: len(self.proto.top)]
+        return [(), bottoms[0]][: self.top_number]
 
     def class_axis(self) -> int:
         return int(self.proto.softmax_param.axis)
@@ -222,6 +223,7 @@ class EuclideanLoss(LossLayer):
 
     bottom_count = (2, 2)
     in_place_allowed = False
+    auto_tops = True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         a, b = bottoms

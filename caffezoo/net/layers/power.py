@@ -69,7 +69,7 @@ class Power(Layer):
     def _folded(self, a: np.ndarray, b: np.ndarray) -> Folded:
         """Return a Power layer where all channels share one map, otherwise a Scale."""
         if not (np.all(a == a[0]) and np.all(b == b[0])):
-            return scale_layer(self.proto, a, b)
+            return scale_layer(self.proto, a, b, np.float32)
         proto = pb.LayerParameter()
         proto.CopyFrom(self.proto)
         proto.power_param.scale, proto.power_param.shift = float(a[0]), float(b[0])
