@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caffezoo.api import ZooNetwork, list_networks, network
 
+__version__ = "0.1.0"
+
 __all__ = ["ZooNetwork", "list_networks", "network"]
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+import caffezoo
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
 from caffezoo.errors import ZooError
@@ -53,9 +54,7 @@ VERBS: dict[str, tuple[str, str]] = {verb: place for verbs in GROUPS.values() fo
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        print(f"caffezoo {version('caffezoo')}")
+        print(f"caffezoo {caffezoo.__version__}")
         raise typer.Exit
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from caffezoo import __version__
 from caffezoo.errors import DataError, ImageError
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
@@ -201,10 +202,8 @@ def _file_sha256(path: Path) -> str:
 
 
 def _versions(engine: str, engine_version: str) -> dict[str, str]:
-    from importlib.metadata import version
-
     return {
-        "caffezoo": version("caffezoo"),
+        "caffezoo": __version__,
         engine: engine_version,
         "cv2": load_cv2().__version__,
         "numpy": np.__version__,

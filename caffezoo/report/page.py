@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caffezoo import __version__
 from caffezoo.errors import DataError, UsageError
 from caffezoo.report.costs import keep_costs
 from caffezoo.report.depth import DEFINITION
@@ -75,7 +75,7 @@ class Pages:
             lstrip_blocks=True,
         )
         found.filters["data"] = _data_block
-        found.globals.update(version=version("caffezoo"), mark=MARK)
+        found.globals.update(version=__version__, mark=MARK)
         return found
 
     @cached_property

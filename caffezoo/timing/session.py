@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 
+from caffezoo import __version__
 from caffezoo.errors import ZooError
 from caffezoo.report.rows import TimeRow
 from caffezoo.timing.binary import caffe_version, find_caffe, run_caffe_time
@@ -111,7 +111,7 @@ def measure_job(
                 times.layers,
                 subject.memory_peak_bytes,
                 {
-                    "caffezoo": version("caffezoo"),
+                    "caffezoo": __version__,
                     engine: subject.version,
                     **accelerator_versions(subject.settings.gpu),
                 },
@@ -167,7 +167,7 @@ def measure_binary(
             LayerTime(x.name, x.type or types.get(x.name, "Split"), x.forward_ms, x.backward_ms) for x in times.layers
         ),
         None,
-        {"caffezoo": version("caffezoo"), BINARY: caffe_version(program), **accelerator_versions(gpu)},
+        {"caffezoo": __version__, BINARY: caffe_version(program), **accelerator_versions(gpu)},
         job.prototxt_sha256,
         f"means of caffe time; forward and backward {times.steady_ms:g} ms at the median after the first iteration",
     )
