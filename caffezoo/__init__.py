@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from caffezoo.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from caffezoo.api import ZooNetwork, list_networks, network
-
-__version__ = "0.1.0"
 
 __all__ = ["ZooNetwork", "list_networks", "network"]
 

@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-import caffezoo
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
 from caffezoo.errors import ZooError
+from caffezoo.version import __version__
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Get": {
@@ -54,7 +54,7 @@ VERBS: dict[str, tuple[str, str]] = {verb: place for verbs in GROUPS.values() fo
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"caffezoo {caffezoo.__version__}")
+        print(f"caffezoo {__version__}")
         raise typer.Exit
 
 

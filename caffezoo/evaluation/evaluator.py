@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from caffezoo import __version__
 from caffezoo.errors import DataError, ImageError
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
@@ -23,6 +22,7 @@ from caffezoo.evaluation.metrics import ErrorCounter
 from caffezoo.evaluation.pipeline import score_images
 from caffezoo.evaluation.result import EvaluationResult, Progress
 from caffezoo.evaluation.suspicion import suspicions
+from caffezoo.version import __version__
 
 
 def evaluate(

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffezoo import __version__
 from caffezoo.errors import DataError, UsageError
 from caffezoo.report.costs import keep_costs
 from caffezoo.report.depth import DEFINITION
@@ -26,6 +25,7 @@ from caffezoo.report.page_snippet import preprocessing_code
 from caffezoo.report.page_summary import WEIGHTS_STATES, Summary, shown_series, summaries
 from caffezoo.report.time_series import TimeSeries
 from caffezoo.report.zoo_data import ZooData
+from caffezoo.version import __version__
 from caffezoo.zoo.resources import data_root
 
 if TYPE_CHECKING:

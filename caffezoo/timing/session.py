@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from caffezoo import __version__
 from caffezoo.errors import ZooError
 from caffezoo.report.rows import TimeRow
 from caffezoo.timing.binary import caffe_version, find_caffe, run_caffe_time
@@ -15,6 +14,7 @@ from caffezoo.timing.device import accelerator_versions
 from caffezoo.timing.measurement import Measurement, measure
 from caffezoo.timing.networks import Job, input_side
 from caffezoo.timing.subjects import LayerTime, Settings, open_subject
+from caffezoo.version import __version__
 
 BINARY = "caffe-time"
 """Name of the real program among engines in records."""
