@@ -1,4 +1,4 @@
-"""Networks whose inputs have no batch axis in common, or whose blobs are inputs: every engine at the declared shapes."""
+"""Networks whose inputs have no batch axis in common, or whose blobs are inputs: engines at the declared shapes."""
 
 from __future__ import annotations
 
