@@ -94,7 +94,7 @@ def evaluate(
     """
     from caffezoo.evaluation.classifier import open_classifier
     from caffezoo.evaluation.dataset import open_dataset
-    from caffezoo.evaluation.evaluator import default_workers, open_journal
+    from caffezoo.evaluation.evaluator import default_workers, new_run
     from caffezoo.evaluation.evaluator import evaluate as run
     from caffezoo.evaluation.matching import match_labels
     from caffezoo.report.provenance import provenance

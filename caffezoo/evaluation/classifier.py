@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import DataError, NetworkError, UsageError
-from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.zoo.synsets import class_name
 
@@ -92,12 +92,15 @@ class Classifier:
     engine : Engine
     head : Head
         Which blob holds the scores, what they are, and why it was taken.
+    reopen : callable or None
+        Opens the same again; takes what is to be different (``batch_size``, ``threads``). May be pickled.
     """
 
     recipe: Recipe
     protocol: Protocol
     engine: Engine
     head: Head
+    reopen: Callable[..., Classifier] | None = None
 
     @property
     def output(self) -> str:
@@ -130,6 +133,9 @@ def open_classifier(
     base_size: int | None = None,
     crop_size: int | None = None,
     crops: int = 1,
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
@@ -142,7 +148,8 @@ def open_classifier(
     recipe : Recipe
     base_size, crop_size : int, optional
         Sizes in px instead of the published ones.
-    crops : {1, 12, 144}, optional
+    crops, scales, decoder, resizer : optional
+        See :class:`caffezoo.evaluation.protocol.Protocol`; the decoder without its version.
     output : str, optional
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
@@ -159,6 +166,7 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
+    from caffezoo.evaluation.decoders import decoder_name
     from caffezoo.net.graph import Network
     from caffezoo.net.scores import with_scores
 
@@ -168,14 +176,16 @@ def open_classifier(
     network = Network.load(recipe.prototxt)
     crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
     protocol = Protocol(
-        base_size=base_size or recipe.base_size or _default_base_size(crop),
+        base_size=base_size or (min(scales) if scales and crops != 144 else None) or _base_size(recipe, crop),
         crop_size=crop,
         crops=crops,
         resize=recipe.resize,
         mean=recipe.mean,
         std=recipe.std,
         channel_order=recipe.channel_order,
-        decoder=f"cv2-{load_cv2().__version__}",
+        decoder=decoder_name(decoder),
+        resizer=resizer,
+        scales=scales,
     )
     network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
     network, head = with_scores(network, output)
@@ -196,7 +206,20 @@ def open_classifier(
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head)
+    again = partial(
+        open_classifier,
+        recipe,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
+        output=output,
+        engine=engine,
+        **{"batch_size": batch_size, **engine_options},
+    )
+    return Classifier(recipe, protocol, loaded, head, again)
 
 
 def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:
@@ -209,7 +232,9 @@ def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:
     return shapes[0][2]
 
 
-def _default_base_size(crop_size: int) -> int:
+def _base_size(recipe: Recipe, crop_size: int) -> int:
+    if recipe.base_size is not None:
+        return recipe.base_size
     if crop_size > DEFAULT_BASE_SIZE:
         raise UsageError(
             f"no base size is known for crop size {crop_size}", hint=f"give --base-size {crop_size} or more"

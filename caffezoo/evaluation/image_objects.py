@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caffezoo.data.base import Dataset
+from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
-from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image, decode_image, read_image
+from caffezoo.evaluation.decoders import decode
+from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +78,7 @@ def name_of(item: object, number: int) -> str:
     return os.fsdecode(path) if isinstance(path, str | os.PathLike) and path else f"image {number}"
 
 
-def as_image(item: ImageLike, *, where: str | None = None) -> Image:
+def as_image(item: ImageLike, *, where: str | None = None, decoder: str = "cv2") -> Image:
     """Return the pixels of an image, whatever it is given as.
 
     Parameters
@@ -87,6 +89,8 @@ def as_image(item: ImageLike, *, where: str | None = None) -> Image:
         is applied, as it is for files.
     where : str, optional
         What error messages call it.
+    decoder : str, optional
+        What decodes files: see :mod:`caffezoo.evaluation.decoders`.
 
     Returns
     -------
@@ -99,14 +103,14 @@ def as_image(item: ImageLike, *, where: str | None = None) -> Image:
         It is no image.
     """
     if isinstance(item, str | os.PathLike):
-        return read_image(item)
+        return decode(read_file(item), decoder, where=os.fsdecode(item))
     if isinstance(item, bytes | bytearray | memoryview):
-        return decode_image(bytes(item), where=where)
+        return decode(bytes(item), decoder, where=where)
     if isinstance(item, Stored):
         content = item.content()
         if not isinstance(content, bytes):
             return _of_array(content, where)
-        pixels = decode_image(content, where=where)
+        pixels = decode(content, decoder, where=where)
         return np.ascontiguousarray(pixels[:, :, ::-1]) if item.dataset.decodes_to == "RGB" else pixels
     if isinstance(item, np.ndarray):
         return _of_array(item, where)

@@ -169,7 +169,7 @@ def without(flags, name, values=1):
         (lambda f: [*without(f, "--mean", 3), "--mean", "nan", "0", "0"], 2, "holds a value that is not finite"),
         (lambda f: [*without(f, "--std", 3), "--std", "1", "0", "1"], 2, "holds a value that is not above 0"),
         (lambda f: [*without(f, "--weights"), "--weights", "none.caffemodel"], 2, "none.caffemodel: no such file"),
-        (lambda f: [*f, "--crops", "7"], 2, "7 crops are no protocol; choose 1, 12 or 144"),
+        (lambda f: [*f, "--crops", "7"], 2, "7 crops are no protocol; choose 1, 10, 12, 144, or k x k"),
         (lambda f: [*f, "--crops", "144"], 2, "144 crops are not defined for crop size 32"),
         (lambda f: [*f, "--crop-size", "37"], 2, "crop size 37 does not fit into base size 36"),
         (lambda f: [*f, "--crop-size", "300", "--base-size", "9999"], 2, "base size 9999 is not in 1..4096"),
