@@ -80,10 +80,14 @@ def closing_lines(stats: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     missing: Counter[str] = Counter()
     for outcome in ("passed", "failed", "skipped"):
         for report in stats.get(outcome, ()):
-            if outcome != "skipped" and report.when != "call":
+            # A module that is skipped as a whole has a report of another kind, without marks.
+            marks = [part.mark for part in PARTS if part.mark in getattr(report, "keywords", ())]
+            if outcome != "skipped":
+                ran.update(marks if report.when == "call" else ())
                 continue
-            (skipped if outcome == "skipped" else ran).update(p.mark for p in PARTS if p.mark in report.keywords)
-            if outcome == "skipped" and (found := _NOT_IMPORTED.search(str(report.longrepr))):
+            skipped.update(marks)
+            found = _NOT_IMPORTED.search(str(report.longrepr))
+            if found and not marks:
                 missing[(found[1] or found[2]).partition(".")[0]] += 1
     width = max(len(part.title) for part in PARTS)
     for part in PARTS:
