@@ -3,9 +3,9 @@
     make lock              # keeps every version that still fits setup.cfg
     make lock UPGRADE=1    # takes the newest that fits
 
-``requirements/run-3.12.txt`` holds what ``make demo`` installs in Python 3.12, ``test-3.12.txt`` begins with it and adds
-what the tests need, ``lint-3.12.txt`` begins with that. A file holds for every platform. It names no index: pip takes
-the packages from wherever it is configured to, and the hashes say that they are the same ones.
+``requirements/run-3.12.txt`` holds what ``make demo`` installs in Python 3.12; ``test-3.12.txt`` begins with it and
+adds what the tests need, and ``lint-3.12.txt`` begins with that. A file holds for every platform. It names no index:
+pip takes the packages from wherever it is configured to, and the hashes say that they are the same ones.
 """
 
 from __future__ import annotations
