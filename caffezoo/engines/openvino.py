@@ -56,16 +56,16 @@ class OpenVINOEngine(Engine):
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
         self.precision = precision
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self.fixed_batch = True
         self._request = compiled.create_infer_request()
-        self._ports = {name: compiled.output(name) for name in self.outputs}
+        self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            self._request.infer(self._pad(feed, count), share_inputs=True)
+            self._request.infer(feed, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
-        tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
-        return {name: np.array(x if count == self.batch_size else x[:count], np.float32) for name, x in tops.items()}
+        return {name: np.array(self._request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
         if not self.profile:

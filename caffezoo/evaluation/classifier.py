@@ -147,7 +147,7 @@ def open_classifier(
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
-        Crops in a batch.
+        Crops in a batch; a network that is tied to the batch of its file runs at that.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -159,6 +159,7 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
+    from caffezoo.net.batch import possible_batch
     from caffezoo.net.graph import Network
     from caffezoo.net.scores import with_scores
 
@@ -177,8 +178,7 @@ def open_classifier(
         channel_order=recipe.channel_order,
         decoder=f"cv2-{load_cv2().__version__}",
     )
-    network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
-    network, head = with_scores(network, output)
+    network, head = with_scores(network.resized(crop).with_weights_file(recipe.weights), output)
     _input_side(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -190,7 +190,7 @@ def open_classifier(
     loaded = create_engine(
         engine,
         network,
-        batch_size=batch_size,
+        batch_size=possible_batch(network, batch_size),
         transform=protocol.transform,
         outputs=[head.blob],
         input_dtype=protocol.input_dtype,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.layer import Affine, make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
@@ -69,11 +69,6 @@ def test_refusal_names_the_layer(name: str) -> None:
     param, bottoms = REFUSED[name]
     with pytest.raises(ShapeError, match=r"layer 's' \(Scale\)"):
         _layer("Scale", param, *("s" for _ in bottoms[1:])).top_shapes(bottoms)
-
-
-def test_a_learned_operand_over_the_batch_has_no_onnx_form() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("Scale", "axis: 0"), arrays({"x": (2, 3)}, 0), [np.ones(2)])
 
 
 @given(shapes(), st.booleans())

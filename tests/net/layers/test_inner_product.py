@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.layer import Affine, make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
@@ -31,11 +31,6 @@ def test_an_axis_out_of_range_and_no_outputs_are_refused() -> None:
         _layer("num_output: 3 axis: 2").top_shapes([(2, 3)])
     with pytest.raises(ShapeError, match="num_output must be positive"):
         _layer("").top_shapes([(2, 3)])
-
-
-def test_the_batch_axis_cannot_be_flattened() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("num_output: 3 axis: 0"), arrays({"x": (2, 3)}, 0), [np.ones((3, 6)), np.ones(3)])
 
 
 @given(shapes(), st.integers(1, 9))

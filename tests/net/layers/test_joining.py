@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import make_layer
 from caffezoo.net.onnx_graph import to_onnx
@@ -66,11 +66,6 @@ def test_slice_matches_caffe(shape: tuple[int, ...], tops: int, points: list[int
 def test_slices_that_caffe_refuses_too(param: str) -> None:
     text = _text("Slice", ["x"], ["y", "z"], f"slice_param {{ {param} }}")
     assert assert_layer_matches_caffe(text, arrays({"x": (2, 6, 3, 3)}, 0)) == "refused"
-
-
-def test_the_batch_axis_is_not_cut() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("Slice", ["x"], ["y", "z"], "slice_param { axis: 0 }"), arrays({"x": (2, 4)}, 0))
 
 
 @requires_caffe

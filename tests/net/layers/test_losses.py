@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import make_layer
 from caffezoo.net.onnx_graph import to_onnx
@@ -93,11 +93,6 @@ def test_the_second_top_of_the_loss_is_the_softmax() -> None:
 def test_a_second_top_takes_two_loss_weights() -> None:
     with pytest.raises(ShapeError, match="two loss_weight"):
         make_layer(layer_proto(_text("SoftmaxWithLoss", "", "y z"))).top_shapes([(3, 4), (3,)])
-
-
-def test_classes_on_the_batch_axis_have_no_onnx_form() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("Accuracy", "accuracy_param { axis: 0 }"), arrays({"x": (3, 4), "label": (4,)}, 0))
 
 
 def _text(kind: str, rest: str, tops: str = "y") -> str:

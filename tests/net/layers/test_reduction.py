@@ -46,11 +46,6 @@ def test_a_large_top_k_has_no_onnx_form() -> None:
         forward(_text("ArgMax", "argmax_param { top_k: 300 }"), arrays({"x": (2, 400)}, 0))
 
 
-def test_arg_max_over_the_batch_has_no_onnx_form() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("ArgMax", "argmax_param { axis: 0 }"), arrays({"x": (2, 3)}, 0))
-
-
 @requires_caffe
 @cases(20)
 @given(shapes(1, 5), st.integers(-5, 4), st.sampled_from([1, 80]), SEEDS)
