@@ -40,8 +40,11 @@ def show(
 
     `caffezoo show my/deploy.prototxt --size 320 --svg graph.svg`
     """
+    from caffezoo.net.batch import at_batch, possible_batch
+
     network, entry = open_network(net, index=index)
-    network = network.reshaped(batch=1) if size is None else network.resized(size, batch=1)
+    network = network if size is None else network.resized(size)
+    network = at_batch(network, possible_batch(network, 1))
     if svg:
         from caffezoo.net.drawing import draw_svg
 

@@ -16,7 +16,7 @@ import numpy as np
 from caffezoo.engines.feed import Feed
 from caffezoo.engines.program import EVERYTHING, PRECISIONS, arithmetic_of, network_to_run
 from caffezoo.errors import EngineError, PrecisionError, ShapeError, UnknownNameError, UsageError
-from caffezoo.net.batch import at_batch, gives_one_a_sample
+from caffezoo.net.batch import at_batch
 from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
@@ -52,8 +52,8 @@ class Engine(ABC):
     network : Network
         With weights. Only what the outputs depend on is run, and asked for.
     batch_size : int, optional
-        Largest batch that :meth:`run` takes, and the one that it is tuned for. If not given: 1, or the declared one
-        where the outputs are not one a sample or the network runs at no other (:mod:`caffezoo.net.batch`).
+        Largest batch that :meth:`run` takes, and the one that it is tuned for. The network's own if not given; some
+        networks run at no other (:mod:`caffezoo.net.batch`).
     transform : Transform, optional
         If given, batches are images (n, H, W, 3) in BGR order, and normalisation and layout are the engine's work.
         Otherwise batches are Caffe's blobs.
@@ -125,7 +125,7 @@ class Engine(ABC):
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
         self.outputs = tuple(outputs) if outputs is not None else network.outputs
-        self.network = _at_batch(self._part(network), self.outputs, batch_size)
+        self.network = self._part(network) if batch_size is None else at_batch(self._part(network), batch_size)
         self.profile = profile
         self.transform = transform
         self.input_dtype = np.dtype(input_dtype if transform is not None else "float32")
@@ -245,23 +245,6 @@ class Engine(ABC):
             transform=self.transform,
             input_dtype=str(self.input_dtype),
         )
-
-
-def _at_batch(network: Network, outputs: Sequence[str], batch_size: int | None) -> Network:
-    """Return a network at a batch size; at 1, or where that means something else, its declared one, if none is given.
-
-    Raises
-    ------
-    ShapeError
-    """
-    if batch_size is not None:
-        return at_batch(network, batch_size)
-    if not gives_one_a_sample(network, outputs):
-        return network
-    try:
-        return at_batch(network, 1)
-    except ShapeError:
-        return network
 
 
 def _image_shape(network: Network) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,6 @@ batch that its file declares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from caffezoo.errors import NetworkError, ShapeError
@@ -46,12 +45,6 @@ def batch_axis(network: Network) -> BatchAxis:
     reason = _fixed_by(network, larger)
     samples, constants = _samples(network, larger)
     return BatchAxis(not reason, reason, samples, constants, larger)
-
-
-def gives_one_a_sample(network: Network, outputs: Iterable[str]) -> bool:
-    """Whether blobs hold one value or row a sample, or depend on no sample at all."""
-    axis, newest = batch_axis(network), {top.name: top for node in network.nodes for top in node.tops}
-    return all(newest[name] in axis.samples | axis.constants for name in outputs)
 
 
 def at_batch(network: Network, batch: int) -> Network:

@@ -118,13 +118,10 @@ class LayerScope:
         """Append a Reshape; 0 copies the axis at the same place (use it for the batch), one -1 is inferred."""
         return self.op("Reshape", x, self.ints(dims))
 
-    def fix_batch(self, reason: str) -> None:
-        """Say that this form holds for the network's own batch size only, before anything is appended.
-
-        The model is then written with that batch size. Call it where a size of axis 0 is written into the model.
-        """
+    def fix_batch(self) -> None:
+        """Say that the layer's form holds at the network's own shapes only: the model is then written at these."""
         if self._free_batch:
-            raise _FixedBatchError(reason)
+            raise _FixedBatchError
 
     def refuse(self, message: str) -> LoweringError:
         """Return the error to raise where no exact form exists."""

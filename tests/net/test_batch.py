@@ -9,7 +9,7 @@ import pytest
 
 from caffezoo.engines.registry import create_engine
 from caffezoo.errors import ShapeError
-from caffezoo.net.batch import at_batch, batch_axis, gives_one_a_sample, possible_batch
+from caffezoo.net.batch import at_batch, batch_axis, possible_batch
 from caffezoo.net.graph import Network
 from caffezoo.net.onnx_graph import to_onnx
 from tests.engines.networks import requires_torch
@@ -68,7 +68,8 @@ FIXED = {
     "flat": ('layer { name: "l" type: "Flatten" bottom: "x" top: "y" flatten_param { axis: 0 end_axis: 1 } }\n'
              'layer { name: "m" type: "ReLU" bottom: "y" top: "z" }',
              lambda x, _: {"z": np.maximum(x.reshape(12, 2), 0)}),
-    "hard-coded": ('layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 4 dim: 6 } } }\n'
+    "hard-coded": ('layer { name: "l" type: "Reshape" bottom: "x" top: "y" '
+                   "reshape_param { shape { dim: 4 dim: 6 } } }\n"
                    'layer { name: "m" type: "InnerProduct" bottom: "y" top: "z" '
                    "inner_product_param { num_output: 2 } }",
                    lambda x, w: {"z": x.reshape(4, 6) @ w[0].T + w[1]}),
@@ -84,9 +85,8 @@ def weighted(network: Network) -> Network:
     weights = {}
     for node in network.nodes:
         if node.blob_shapes:
-            weights[node.key] = [
-                np.linspace(-1, 1, int(np.prod(s)), dtype=np.float32).reshape(s) for s in node.blob_shapes
-            ]
+            sizes = [(s, int(np.prod(s))) for s in node.blob_shapes]
+            weights[node.key] = [np.linspace(-1, 1, size, dtype=np.float32).reshape(s) for s, size in sizes]
     return network.with_weights(weights)
 
 
@@ -182,8 +182,8 @@ def test_a_free_axis_and_a_fixed_one_are_told_apart() -> None:
     assert "layer 'l' (Reshape)" in batch_axis(net(FIXED["hard-coded"][0])).reason
     assert "layer 'm' (Flatten): an axis of its bottom" in batch_axis(net(FIXED["moved"][0])).reason
     assert at_batch(net(FIXED["slice"][0]), 6).inputs["x"] == (6, 3, 2)
-    assert gives_one_a_sample(net(FIXED["scale"][0]), ["y"])
-    assert not gives_one_a_sample(net(FIXED["slice"][0]), ["y"])
+    assert batch_axis(net(FIXED["scale"][0])).samples == {("x", 0), ("y", 0)}
+    assert batch_axis(net(FIXED["slice"][0])).samples == {("x", 0)}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -43,7 +43,7 @@ class Crop(Layer):
         offsets = dict(enumerate(self._offsets(len(x)), start))
         axes = [i for i in offsets if top[i] != x[i]]
         if 0 in axes:
-            scope.fix_batch("it crops the batch axis")
+            scope.fix_batch()
         if not axes:
             return [scope.bottoms[0]]
         starts, ends = [offsets[i] for i in axes], [offsets[i] + top[i] for i in axes]

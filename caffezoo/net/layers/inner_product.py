@@ -78,20 +78,18 @@ class InnerProduct(Layer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         shape, x = scope.bottom_shapes[0], scope.bottoms[0]
-        start, transposed = self._start(shape), bool(self.param.transpose)
+        start = self._start(shape)
         if start == 0:
-            scope.fix_batch("it sums over the batch axis")
-            x = scope.reshape(x, [1, math.prod(shape)])
-            y = scope.op("Gemm", x, *(scope.blob(i) for i in range(len(scope.blobs))), transB=int(not transposed))
-            return [scope.reshape(y, [len(scope.blobs[0].T if transposed else scope.blobs[0])])]
+            scope.fix_batch()
+            x = scope.reshape(x, [math.prod(shape)])
         if start == 1:
             if len(shape) > 2:
                 x = scope.op("Flatten", x, axis=1)
             blobs = [scope.blob(i) for i in range(len(scope.blobs))]
-            return [scope.op("Gemm", x, *blobs, transB=int(not transposed))]
-        if start < len(shape) - 1:
+            return [scope.op("Gemm", x, *blobs, transB=0 if self.param.transpose else 1)]
+        if 0 < start < len(shape) - 1:
             x = scope.reshape(x, [0, *shape[1:start], math.prod(shape[start:])])
-        weight = scope.blobs[0] if transposed else scope.blobs[0].T
+        weight = scope.blobs[0] if self.param.transpose else scope.blobs[0].T
         y = scope.op("MatMul", x, scope.const(np.ascontiguousarray(weight)))
         return [scope.op("Add", y, scope.blob(1)) if self.param.bias_term else y]
 

@@ -55,6 +55,8 @@ class LabelledLayer(Layer):
     def _labels(self, scope: LayerScope, axis: int) -> str:
         """Append the labels as int64, in the rank of the scores, with 1 on the class axis."""
         line = [-1, *scope.bottom_shapes[0][1:]]
+        if axis == 0:
+            scope.fix_batch()
         line[axis] = 1
         return scope.reshape(scope.op("Cast", scope.bottoms[1], to=7), line)
 
@@ -191,8 +193,6 @@ class Accuracy(LabelledLayer):
             shape = scope.bottom_shapes[0]
             line = [1] * len(shape)
             line[axis] = shape[axis]
-            if axis == 0:
-                scope.fix_batch("its classes are the batch axis")
             classes = scope.const(np.arange(shape[axis]).reshape(line), np.int64)
             member = scope.op("Mul", scope.op("Cast", scope.op("Equal", labels, classes), to=1), counted)
             over = [i for i in range(len(shape)) if i != axis]

@@ -33,6 +33,15 @@ def test_an_axis_out_of_range_and_no_outputs_are_refused() -> None:
         _layer("").top_shapes([(2, 3)])
 
 
+def test_a_product_over_the_batch_axis_runs_at_the_declared_batch() -> None:
+    inputs, (weight, bias) = (
+        arrays({"x": (2, 3)}, 0),
+        (np.float32(np.arange(18).reshape(3, 6) / 8), np.ones(3, np.float32)),
+    )
+    (found,) = forward(_text("num_output: 3 axis: 0"), inputs, [weight, bias])
+    np.testing.assert_allclose(found, weight @ inputs["x"].ravel() + bias, rtol=1e-5)
+
+
 @given(shapes(), st.integers(1, 9))
 def test_macs_and_parameters_follow_the_formula(shape: tuple[int, ...], n: int) -> None:
     layer, k = _layer(f"num_output: {n}"), math.prod(shape[1:])

@@ -68,6 +68,13 @@ def test_slices_that_caffe_refuses_too(param: str) -> None:
     assert assert_layer_matches_caffe(text, arrays({"x": (2, 6, 3, 3)}, 0)) == "refused"
 
 
+def test_the_batch_axis_is_cut_at_the_declared_batch() -> None:
+    inputs = arrays({"x": (3, 4)}, 0)
+    found = forward(_text("Slice", ["x"], ["y", "z"], "slice_param { axis: 0 slice_point: 1 }"), inputs)
+    np.testing.assert_array_equal(found[0], inputs["x"][:1])
+    np.testing.assert_array_equal(found[1], inputs["x"][1:])
+
+
 @requires_caffe
 @cases(15)
 @given(BATCHES, st.integers(1, 6), st.integers(1, 5), st.lists(st.integers(1, 9), max_size=2), SEEDS)
