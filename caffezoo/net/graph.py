@@ -22,7 +22,7 @@ from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
-from caffezoo.net.layer import BlobId, Shape, make_layer
+from caffezoo.net.layer import BlobId, Shape, as_input, make_layer
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
 
 __all__ = ["Network", "Node", "Weights"]
@@ -247,14 +247,13 @@ class Network:
         keys = layer_keys(proto.name for proto in self.prototxt.net.layer)
         for proto, line, key in zip(self.prototxt.net.layer, self.prototxt.lines, keys, strict=True):
             where = f"{self.path}:{line}" if line else self.path
+            if not proto.bottom and proto.top and all(t in override for t in proto.top):
+                proto = as_input(proto, [override[t] for t in proto.top])
             layer = make_layer(proto, where, self.prototxt.net.state.phase)
             bottoms = tuple(current[b] for b in proto.bottom)
             below = tuple(shapes[b] for b in bottoms)
             if layer.is_input:
-                given = {t: override.pop(t) for t in proto.top if t in override}
-                # A data layer may know its shape only from a database: then the caller's is all there is.
-                known = [] if len(given) == len(proto.top) else layer.top_shapes(below)
-                above = [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(proto.top)]
+                above = layer.input_shapes({t: override.pop(t) for t in proto.top if t in override})
                 inputs.update(zip(proto.top, above, strict=True))
             else:
                 above = [tuple(s) for s in layer.top_shapes(below)]

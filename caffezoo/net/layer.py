@@ -122,6 +122,17 @@ class Layer:
         """
         return [bottoms[0]] * self.top_number
 
+    def input_shapes(self, given: Mapping[str, Shape]) -> list[Shape]:
+        """Return the shape of every top of an input layer, of which the caller has given some by name.
+
+        Raises
+        ------
+        ShapeError
+            If a shape is neither given nor known.
+        """
+        known = [] if len(given) == len(self.proto.top) else self.top_shapes(())
+        return [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(self.proto.top)]
+
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the learned blobs in Caffe's order."""
         return []
@@ -301,8 +312,24 @@ def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) 
     try:
         cls = layer_types()[proto.type]
     except KeyError:
-        near = UnknownNameError("layer type", proto.type, layer_types())
+        hint = UnknownNameError("layer type", proto.type, layer_types()).hint
+        if not proto.bottom and proto.top:
+            hint = f"its tops are inputs with {shape_flags(proto.top)}"
         raise UnknownLayerError(
-            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=near.hint
+            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=hint
         ) from None
     return cls(proto, where, phase)
+
+
+def shape_flags(blobs: Sequence[str]) -> str:
+    """Return the flags that give the tops of a source of images a shape: what a message advises."""
+    shapes = ("1,3,224,224", *["1"] * len(blobs))
+    return " ".join(f"--shape {blob}={shape}" for blob, shape in zip(blobs, shapes, strict=False))
+
+
+def as_input(proto: pb.LayerParameter, shapes: Sequence[Shape]) -> pb.LayerParameter:
+    """Return an Input layer of these shapes in place of a source of data that is no layer type here."""
+    if proto.type in layer_types():
+        return proto
+    param = pb.InputParameter(shape=[pb.BlobShape(dim=list(shape)) for shape in shapes])
+    return pb.LayerParameter(name=proto.name, type="Input", top=proto.top, input_param=param)
