@@ -13,7 +13,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say, shown
-from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
+from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
@@ -142,7 +142,8 @@ def evaluate(
     _report_unreadable(result)
     for warning in result.warnings:
         say("warning", warning)
-    line = json.dumps({**result.to_json(), **provenance(given_command())})
+    note = short_note(classifier.network_notes, recipe.prototxt, recipe.weights)
+    line = json.dumps({**result.to_json(), "note": note, **provenance(given_command())})
     if as_json:
         print(line)
     else:

@@ -13,7 +13,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
-from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
+from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.cli.timing_output import print_csv, print_summary, print_table
@@ -264,7 +264,8 @@ class _Output:
 
         for m in measured:
             self._measured.append(m)
-            full = {**m.to_record(), "notes": list(self.notes(job)), **provenance(given_command())}
+            note = short_note([*filter(None, [m.note]), *self.notes(job)], job.prototxt)
+            full = {**m.to_record(), "notes": list(self.notes(job)), "note": note, **provenance(given_command())}
             if self._store is not None:
                 self._store.append(record_rows(full, f"network '{m.network}'"))
             if self.as_json:

@@ -291,14 +291,24 @@ def register(*types: str) -> Callable[[_L], _L]:
     return decorate
 
 
-@cache
 def layer_types() -> Mapping[str, type[Layer]]:
-    """Return every registered layer class by its Caffe type."""
+    """Return every registered layer class by its Caffe type, those that were registered last among them."""
+    _import_own()
+    return dict(sorted(_REGISTRY.items()))
+
+
+def layer_class(layer_type: str) -> type[Layer] | None:
+    """Return the class of a layer type, None if it has none."""
+    _import_own()
+    return _REGISTRY.get(layer_type)
+
+
+@cache
+def _import_own() -> None:
     import caffezoo.net.layers as package
 
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_REGISTRY.items()))
 
 
 def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> Layer:
@@ -309,15 +319,14 @@ def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) 
     UnknownLayerError
         If no class is registered for its type; the message carries the nearest types.
     """
-    try:
-        cls = layer_types()[proto.type]
-    except KeyError:
+    cls = layer_class(proto.type)
+    if cls is None:
         hint = UnknownNameError("layer type", proto.type, layer_types()).hint
         if not proto.bottom and proto.top:
             hint = f"its tops are inputs with {shape_flags(proto.top)}"
         raise UnknownLayerError(
             f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=hint
-        ) from None
+        )
     return cls(proto, where, phase)
 
 
@@ -325,11 +334,3 @@ def shape_flags(blobs: Sequence[str]) -> str:
     """Return the flags that give the tops of a source of images a shape: what a message advises."""
     shapes = ("1,3,224,224", *["1"] * len(blobs))
     return " ".join(f"--shape {blob}={shape}" for blob, shape in zip(blobs, shapes, strict=False))
-
-
-def as_input(proto: pb.LayerParameter, shapes: Sequence[Shape]) -> pb.LayerParameter:
-    """Return an Input layer of these shapes in place of a source of data that is no layer type here."""
-    if proto.type in layer_types():
-        return proto
-    param = pb.InputParameter(shape=[pb.BlobShape(dim=list(shape)) for shape in shapes])
-    return pb.LayerParameter(name=proto.name, type="Input", top=proto.top, input_param=param)

@@ -51,7 +51,8 @@ def test_show_prints_layers_totals_and_the_files_warnings(prototxt: Path, capsys
     assert "conv   Convolution  1x4x6x6" in out
     assert "parameters   116" in out
     assert f"MACs         {4 * 36 * 27:,}" in out
-    assert err.count("mystery_param") == 1 and err.count("\n") == 1
+    assert err.count("mystery_param") == 1
+    assert err.count("\n") == 1
     assert "mystery_param" not in out
 
 
@@ -112,5 +113,6 @@ def test_what_cannot_be_is_said_in_one_line(
     code, out, err = run(capsys, *(a.format(**names) for a in arguments))
     assert (code, out) == (status, "")
     assert message in err
-    assert err.count("error:") == 1 and err.count("warning:") == err.count("mystery_param") <= 1
+    assert err.count("error:") == 1
+    assert err.count("warning:") == err.count("mystery_param") <= 1
     assert not list(folder.glob("*.onnx*"))
