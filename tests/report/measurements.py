@@ -31,8 +31,6 @@ def evaluation_record(**changes: Any) -> dict[str, Any]:
         "network": "dpn-92",
         "classes": 1000,
         "output": "prob",
-        "label_order": "2012",
-        "drop_background": False,
         "prototxt_sha256": "1" * 64,
         "weights_sha256": "2" * 64,
         "protocol": Protocol(**protocol),
