@@ -34,7 +34,9 @@ class ONNXRuntimeEngine(Engine):
     def _open(self, precision: str, threads: int | None) -> None:
         onnxruntime = _runtime()
         if precision not in PRECISIONS:
-            raise PrecisionError(f"its CPU kernels run {' and '.join(PRECISIONS)}, not {precision}", where="engine onnxruntime")
+            raise PrecisionError(
+                f"its CPU kernels run {' and '.join(PRECISIONS)}, not {precision}", where="engine onnxruntime"
+            )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:

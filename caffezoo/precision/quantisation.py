@@ -19,7 +19,9 @@ import numpy as np
 from caffezoo.engines.quantised import Calibration, QuantisedNetwork, float_model, save_quantised
 from caffezoo.errors import DataError, EngineUnavailableError, NetworkError, PrecisionError, ZooError
 from caffezoo.evaluation.crops import cut_views
+from caffezoo.evaluation.dataset import SAMPLE
 from caffezoo.evaluation.images import decode_image
+from caffezoo.evaluation.labels import IMAGE_ENDINGS
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.net.graph import Network
 
@@ -75,6 +77,27 @@ class CalibrationImages:
                 view = view[..., ::-1]
             normalised = (view.astype(np.float32) - mean) / std
             yield {self.blob: np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])}
+
+
+def calibration_files(where: str) -> list[Path]:
+    """Return the images of a folder, at any depth and in the order of their names, or the built-in sample.
+
+    Raises
+    ------
+    DataError
+        No such folder, or no image in it.
+    """
+    if where == SAMPLE:
+        from caffezoo.weights.sample import sample_images
+
+        return [path for path, _ in sample_images()]
+    folder = Path(where)
+    if not folder.is_dir():
+        raise DataError("no such folder of calibration images", where=where)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
+    if not files:
+        raise DataError("holds no image", where=where, hint=f"names end in {', '.join(IMAGE_ENDINGS)}")
+    return files
 
 
 def file_identity(file: Path) -> tuple[int, str]:
@@ -190,20 +213,15 @@ def quantise(
 def quantisable(model: onnx.ModelProto) -> dict[str, list[str]]:
     """Return the layers whose products can be quantised, with their operators' names, in the model's order.
 
-    An operator is named after its layer, with ``/2`` and so on where a layer has several.
+    A layer is known by its weights, which are named ``<layer>/blob<index>``: its operators may carry a number.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     found: dict[str, list[str]] = {}
     for node in model.graph.node:
-        if node.op_type in QUANTISED_OPERATORS and constants.intersection(node.input):
-            found.setdefault(layer_of(node.name, found), []).append(node.name)
+        blobs = [name for name in node.input if name in constants and "/blob" in name]
+        if node.op_type in QUANTISED_OPERATORS and blobs:
+            found.setdefault(blobs[0].rpartition("/blob")[0], []).append(node.name)
     return found
-
-
-def layer_of(operator: str, layers: Mapping[str, object]) -> str:
-    """Return the layer of an operator: without its number where a layer of that name is known."""
-    head, slash, number = operator.rpartition("/")
-    return head if slash and number.isdigit() and head in layers else operator
 
 
 class _Items:
@@ -225,7 +243,7 @@ def _nncf() -> Any:
     try:
         with _quiet():
             import nncf
-            import nncf.onnx.quantization  # noqa: F401  # fails here rather than in the middle
+            import onnxruntime  # noqa: F401  # which its quantiser runs networks with
     except ImportError as error:
         raise EngineUnavailableError(
             f"quantising needs NNCF and ONNX Runtime: {error}", hint="pip install 'caffezoo[int8]'"

@@ -14,7 +14,7 @@ import numpy as np
 
 from caffezoo.errors import EngineUnavailableError, PrecisionError
 from caffezoo.precision.layer_noise import decibel
-from caffezoo.precision.quantisation import QUANTISED_OPERATORS, layer_of, quantisable
+from caffezoo.precision.quantisation import QUANTISED_OPERATORS, quantisable
 
 if TYPE_CHECKING:
     import onnx
@@ -66,14 +66,16 @@ def quantisation_noise(
     sums = np.zeros(len(names))
     for batch in batches:
         sums += [float(x) for x in session.run(names, dict(batch))]
-    layers = quantisable(model)
+    layers = {operator: layer for layer, own in quantisable(model).items() for operator in own}
     signal: dict[str, float] = {}
     noise: dict[str, float] = {}
     for operator, (s, n) in zip(operators, sums.reshape(-1, 2), strict=True):
-        layer = layer_of(operator, layers)
+        layer = layers.get(operator, operator)
         signal[layer] = signal.get(layer, 0.0) + s
         noise[layer] = noise.get(layer, 0.0) + n
-    return sorted((LayerNoise(layer, decibel(signal[layer], noise[layer])) for layer in signal), key=lambda x: x.decibel)
+    return sorted(
+        (LayerNoise(layer, decibel(signal[layer], noise[layer])) for layer in signal), key=lambda x: x.decibel
+    )
 
 
 def _sum(operator: str, what: str) -> str:
