@@ -86,7 +86,7 @@ def evaluate(
     rest = dataset.images[len(done) :]
     scored = score_images(
         engine,
-        (image.path for image in rest),
+        dataset.items(range(len(done), len(dataset.images))),
         classifier.protocol,
         batch_size=engine.batch_size,
         output=classifier.output,
