@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from caffezoo.errors import DataError, NetworkError, UsageError
 from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Recipe:
         Names of the outputs, where they are known otherwise than by the order.
     drop_background : bool
         The first output is the background and no class.
+    options : LoadOptions
+        How the prototxt is read.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Recipe:
     label_order: str = "unknown"
     class_names: tuple[str, ...] | None = None
     drop_background: bool = False
+    options: LoadOptions = AS_DEPLOYED
 
     @classmethod
     def from_entry(cls, entry: NetworkEntry, weights: Path) -> Recipe:
@@ -92,12 +96,15 @@ class Classifier:
     engine : Engine
     head : Head
         Which blob holds the scores, what they are, and why it was taken.
+    network_notes : tuple of str
+        What the user has to know of the network's files.
     """
 
     recipe: Recipe
     protocol: Protocol
     engine: Engine
     head: Head
+    network_notes: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -159,13 +166,12 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
-    from caffezoo.net.graph import Network
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = Network.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt)
     crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
     protocol = Protocol(
         base_size=base_size or recipe.base_size or _default_base_size(crop),
@@ -196,7 +202,7 @@ def open_classifier(
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head)
+    return Classifier(recipe, protocol, loaded, head, network.notes)
 
 
 def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:

@@ -22,6 +22,7 @@ from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
+from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape, layer_class, make_layer
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
 
@@ -70,7 +71,7 @@ class Network:
         notes: Iterable[str] = (),
     ) -> None:
         check_structure(prototxt)
-        self.prototxt = prototxt
+        self.prototxt = with_given_inputs(prototxt, inputs or {})
         self.path = prototxt.path
         self.name = prototxt.net.name
         self.notes = tuple(dict.fromkeys((*prototxt.warnings, *notes)))
@@ -275,10 +276,7 @@ class Network:
             bottoms = tuple(current[b] for b in proto.bottom)
             below = tuple(shapes[b] for b in bottoms)
             if layer.is_input:
-                given = {t: override.pop(t) for t in proto.top if t in override}
-                # A data layer may know its shape only from a database: then the caller's is all there is.
-                known = [] if len(given) == len(proto.top) else layer.top_shapes(below)
-                above = [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(proto.top)]
+                above = layer.input_shapes({t: override.pop(t) for t in proto.top if t in override})
                 inputs.update(zip(proto.top, above, strict=True))
             else:
                 above = [tuple(s) for s in layer.top_shapes(below)]

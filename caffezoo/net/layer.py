@@ -122,6 +122,17 @@ class Layer:
         """
         return [bottoms[0]] * self.top_number
 
+    def input_shapes(self, given: Mapping[str, Shape]) -> list[Shape]:
+        """Return the shape of every top of an input layer, of which the caller has given some by name.
+
+        Raises
+        ------
+        ShapeError
+            If a shape is neither given nor known.
+        """
+        known = [] if len(given) == len(self.proto.top) else self.top_shapes(())
+        return [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(self.proto.top)]
+
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the learned blobs in Caffe's order."""
         return []
@@ -310,8 +321,16 @@ def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) 
     """
     cls = layer_class(proto.type)
     if cls is None:
-        near = UnknownNameError("layer type", proto.type, layer_types())
+        hint = UnknownNameError("layer type", proto.type, layer_types()).hint
+        if not proto.bottom and proto.top:
+            hint = f"its tops are inputs with {shape_flags(proto.top)}"
         raise UnknownLayerError(
-            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=near.hint
+            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=hint
         )
     return cls(proto, where, phase)
+
+
+def shape_flags(blobs: Sequence[str]) -> str:
+    """Return the flags that give the tops of a source of images a shape: what a message advises."""
+    shapes = ("1,3,224,224", *["1"] * len(blobs))
+    return " ".join(f"--shape {blob}={shape}" for blob, shape in zip(blobs, shapes, strict=False))
