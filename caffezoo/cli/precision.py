@@ -13,6 +13,7 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say
+from caffezoo.cli.network_arguments import resolve
 from caffezoo.cli.precision_layers import layers, scan
 from caffezoo.cli.progress import progress
 from caffezoo.errors import UsageError
@@ -41,8 +42,10 @@ def study(
     net: Annotated[
         str | None, typer.Option(metavar="NAME[,NAME]", help="Networks of the zoo; patterns such as 'resnet*' too.")
     ] = None,
-    prototxt: recipes.PrototxtOption = None,
-    weights: recipes.WeightsOption = None,
+    prototxt: Annotated[Path | None, typer.Option(help="A prototxt file instead.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo has its own.")
+    ] = None,
     seeded: Annotated[
         bool, typer.Option("--seeded", help="Weights by formula: agreement is measured, labels do not count.")
     ] = False,
@@ -77,7 +80,7 @@ def study(
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="Of the tables.")] = "text",
-    index: recipes.IndexOption = None,
+    index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
 ) -> None:
     """Compare networks at several precisions: one pass over the images, paired differences.
 
@@ -108,8 +111,8 @@ def study(
     dataset = open_dataset(data, val_file=val_file, limit=limit)
     studies: list[list[PrecisionResult]] = []
     mixed: dict[str, MixedPrecision] = {}
-    given: dict[str, Any] = {"mean": mean, "std": std, "resize": resize, "index": index}
-    for recipe in _recipes(net, prototxt, weights, seeded, given):
+    given: dict[str, Any] = {"mean": mean, "std": std, "resize": resize}
+    for recipe in _recipes(net, prototxt, weights, index, seeded, given):
         images = _match(dataset, recipe, setup, seeded)
         first, *_ = wanted
         if calibration is not None:
@@ -160,23 +163,28 @@ def _check(
 
 
 def _recipes(
-    net: str | None, prototxt: Path | None, weights: Path | None, seeded: bool, given: dict[str, Any]
+    net: str | None,
+    prototxt: Path | None,
+    weights: Path | None,
+    index: Path | None,
+    seeded: bool,
+    given: dict[str, Any],
 ) -> Iterator[Recipe]:
     """Yield the networks one after the other; seeded weights go when the next is asked for."""
     from caffezoo.precision.seeded import seeded_recipe
     from caffezoo.zoo.index import load_index
 
-    if net is None:
-        yield recipes.make_recipe(None, prototxt, weights, **given)
+    if net is None or prototxt is not None:
+        yield recipes.make_recipe(resolve(net=net, prototxt=prototxt, weights=weights, index=index), **given)
         return
-    names = [n for part in net.split(",") for n in _names(part.strip(), given["index"])]
+    names = [name for part in net.split(",") for name in _names(part.strip(), index)]
     if weights is not None and len(names) > 1:
         raise UsageError("--weights is for one network")
     for name in names:
         if not seeded:
-            yield recipes.make_recipe(name, prototxt, weights, **given)
+            yield recipes.make_recipe(resolve(net=name, weights=weights, index=index), **given)
             continue
-        with seeded_recipe(load_index(given["index"]).network(name)) as recipe:
+        with seeded_recipe(load_index(index).network(name)) as recipe:
             yield replace(
                 recipe,
                 mean=given["mean"] or recipe.mean,

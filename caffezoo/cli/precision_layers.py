@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli import recipes
-from caffezoo.cli.networks import complete_network, index_option, open_network, open_with_weights
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,19 +19,10 @@ if TYPE_CHECKING:
     from caffezoo.precision.layer_noise import FormNoise
     from caffezoo.precision.scan import Finding
 
-NetArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="NET|FILE", autocompletion=complete_network, help="A network of the zoo, or a prototxt file."
-    ),
-]
 
-
+@takes_network()
 def scan(
-    net: NetArgument,
-    weights: Annotated[
-        Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")
-    ] = None,
+    arguments: NetworkArguments,
     seeded: Annotated[bool, typer.Option("--seeded", help="Weights by formula instead.")] = False,
     data_statistics: Annotated[
         bool,
@@ -51,7 +42,6 @@ def scan(
     high: Annotated[float, typer.Option(help="Largest value of drawn inputs.")] = 2.0,
     top: Annotated[int, typer.Option(help="Noisiest blobs to show a form.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
-    index: index_option = None,
 ) -> None:
     """Name the channels that float16 does not hold, as published and folded, and measure the noise that follows.
 
@@ -74,8 +64,8 @@ def scan(
         raise UsageError("--samples and --top are 0 or more; --data-statistics needs samples")
     if not low < high:
         raise UsageError(f"--low {low:g} is not below --high {high:g}")
-    network = _open(net, weights, seeded, low, high, index)
-    batches = _batches(network, net, data, mean, std, samples, low, high, index) if samples else []
+    network = _open(arguments, seeded, low, high)
+    batches = _batches(network, arguments, data, mean, std, samples, low, high) if samples else []
     if data_statistics:
         network = with_data_statistics(network, _joined(batches))
     findings = scan_network(network)
@@ -88,19 +78,16 @@ def scan(
         _print_noise(form, top)
 
 
+@takes_network()
 def layers(
-    net: NetArgument,
+    arguments: NetworkArguments,
     calibration: Annotated[str, typer.Option(metavar="DIR|sample", help="Images to calibrate and measure on.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")
-    ] = None,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png|FILE.svg", help="Draw the layers' noise, in the network's order.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
-    index: index_option = None,
 ) -> None:
     """Quantise a network and list the noise that 8 bits add to every layer by itself, the noisiest first.
 
@@ -108,7 +95,6 @@ def layers(
 
     `caffezoo precision layers efficientnet-lite0 --calibration images/ --plot noise.png`
     """
-    from caffezoo.cli.networks import is_file
     from caffezoo.cli.text_table import print_table
     from caffezoo.precision.quantisation import calibration_files
     from caffezoo.precision.session import Quantiser, Setup
@@ -117,8 +103,7 @@ def layers(
         from caffezoo.report.figure import check_ending
 
         check_ending(plot)
-    name, prototxt = (None, Path(net)) if is_file(net) else (net, None)
-    recipe = recipes.make_recipe(name, prototxt, weights, mean=mean, std=std, resize=None, index=index)
+    recipe = recipes.make_recipe(arguments, mean=mean, std=std, resize=None)
     quantiser = Quantiser(recipe, Setup(), calibration_files(calibration))
     made = quantiser.quantise()
     noise = quantiser.noise()
@@ -141,27 +126,26 @@ def layers(
         print(f"wrote {plot}")
 
 
-def _open(net: str, weights: Path | None, seeded: bool, low: float, high: float, index: Path | None) -> Network:
+def _open(arguments: NetworkArguments, seeded: bool, low: float, high: float) -> Network:
     if not seeded:
-        return open_with_weights(net, weights, index)
-    if weights is not None:
+        return arguments.open_with_weights()
+    if arguments.weights is not None:
         raise UsageError("--seeded and --weights exclude each other")
     from caffezoo.engines.seeding import seeded_weights
 
-    network, _ = open_network(net, index)
+    network = arguments.open()
     return network.with_weights(seeded_weights(network, low=low, high=high)[0])
 
 
 def _batches(
     network: Network,
-    net: str,
+    arguments: NetworkArguments,
     data: str | None,
     mean: recipes.Triple | None,
     std: recipes.Triple | None,
     samples: int,
     low: float,
     high: float,
-    index: Path | None,
 ) -> list[Any]:
     """Return the inputs, one a batch: images as the network sees them, or drawn ones."""
     from caffezoo.engines.seeding import seeded_inputs
@@ -171,7 +155,7 @@ def _batches(
     from caffezoo.evaluation.protocol import Protocol
     from caffezoo.precision.quantisation import CalibrationImages, calibration_files
 
-    _, entry = open_network(net, index)
+    entry = arguments.entry
     preset = entry.preset("small") if entry is not None else None
     mean = mean or (preset.mean if preset else None)
     if mean is None:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caffezoo.data.base import IMAGE_ENDINGS
 from caffezoo.engines.quantised import Calibration, QuantisedNetwork, float_model, save_quantised
 from caffezoo.errors import DataError, EngineUnavailableError, NetworkError, PrecisionError, ZooError
 from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.dataset import SAMPLE
 from caffezoo.evaluation.images import decode_image
-from caffezoo.evaluation.labels import IMAGE_ENDINGS
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.net.graph import Network
 
