@@ -15,6 +15,7 @@ import numpy as np
 
 from caffezoo.engines.feed import Feed
 from caffezoo.engines.program import EVERYTHING, PRECISIONS, arithmetic_of, network_to_run
+from caffezoo.engines.quantised import INT8, quantised_model
 from caffezoo.errors import EngineError, PrecisionError, ShapeError, UnknownNameError, UsageError
 from caffezoo.net.batch import at_batch
 from caffezoo.net.cutting import cut
@@ -61,7 +62,7 @@ class Engine(ABC):
         Blobs to return; the network's outputs if not given.
     input_dtype : {"uint8", "float32"}
         Type of image batches; only with ``transform``.
-    precision : {"float32", "float16", "bfloat16", "float16-storage", "float16-all"}
+    precision : {"float32", "float16", "bfloat16", "int8", "float16-storage", "float16-all"}
         Of the arithmetic, or of what is rounded around it: see :mod:`caffezoo.engines.program`.
     threads : int, optional
         The runtime's own choice if not given.
@@ -237,8 +238,11 @@ class Engine(ABC):
 
     def _onnx(self) -> onnx.ModelProto:
         """Return the network as ONNX, folded where no wanted blob lies inside it."""
-        from caffezoo.net.onnx_graph import to_onnx
+        from caffezoo.net.onnx_graph import to_onnx, with_image_input
 
+        if self.asked_precision == INT8:
+            model = quantised_model(self.network, self.outputs)
+            return model if self.transform is None else with_image_input(model, self.transform, str(self.input_dtype))
         return to_onnx(
             network_to_run(self.network, self.outputs, self.asked_precision),
             outputs=self.outputs,

@@ -19,19 +19,24 @@ KERNEL = "_kernel_time"
 """What ONNX Runtime's profile puts behind an operator's name."""
 
 
+PRECISIONS = ("float32", "int8")
+
+
 class ONNXRuntimeEngine(Engine):
-    """See :class:`~caffezoo.engines.base.Engine`; the batch axis stays free, precision is float32 only."""
+    """See :class:`~caffezoo.engines.base.Engine`; the batch axis stays free."""
 
     name = "onnxruntime"
 
     @classmethod
     def probe(cls) -> Installation:
-        return Installation(_runtime().__version__, ("CPU",), ("float32",))
+        return Installation(_runtime().__version__, ("CPU",), PRECISIONS)
 
     def _open(self, precision: str, threads: int | None) -> None:
         onnxruntime = _runtime()
-        if precision != "float32":
-            raise PrecisionError(f"its CPU kernels run float32, not {precision}", where="engine onnxruntime")
+        if precision not in PRECISIONS:
+            raise PrecisionError(
+                f"its CPU kernels run {' and '.join(PRECISIONS)}, not {precision}", where="engine onnxruntime"
+            )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:

@@ -6,7 +6,7 @@ after its layer, so that a runtime's profile can be read layer by layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +59,10 @@ class OnnxGraph:
         if key:
             self._small[key] = name
         return name
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Take names that are used elsewhere in the model."""
+        self._names.update(names)
 
     def _unique(self, name: str) -> str:
         candidate, k = name, 1
@@ -264,6 +268,37 @@ class _Export:
             follows = "N" if (size, larger) == (batch, size + 1) else f"{blob.name}.{i}"
             dims.append(size if size == larger else follows)
         return dims
+
+
+def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: str = "float32") -> onnx.ModelProto:
+    """Return a model that takes images in place of its one blob; see ``transform`` of :func:`to_onnx`.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        With one input, N x C x H x W; it stays as it is.
+    transform : Transform
+    input_dtype : {"float32", "uint8"}
+    """
+    import onnx
+
+    (blob,) = model.graph.input
+    graph = OnnxGraph()
+    graph.reserve(node.name for node in model.graph.node)
+    graph.reserve(tensor.name for tensor in model.graph.initializer)
+    normalised = _image_input(graph, blob.name, transform)
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    for node in found.graph.node:
+        node.input[:] = [normalised if name == blob.name else name for name in node.input]
+    rest = list(found.graph.node)
+    del found.graph.node[:]
+    found.graph.node.extend([*graph.operators, *rest])
+    found.graph.initializer.extend(graph.constants)
+    batch, channels, *spatial = (dim.dim_param or dim.dim_value for dim in blob.type.tensor_type.shape.dim)
+    kind = {"uint8": onnx.TensorProto.UINT8, "float32": onnx.TensorProto.FLOAT}[input_dtype]
+    found.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info(blob.name, kind, [batch, *spatial, channels]))
+    return found
 
 
 def _image_input(graph: OnnxGraph, name: str, transform: Transform) -> str:
