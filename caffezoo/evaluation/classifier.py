@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import DataError, NetworkError, UsageError
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Recipe:
         Names of the outputs, where they are known otherwise than by the order.
     drop_background : bool
         The first output is the background and no class.
+    options : LoadOptions
+        How the prototxt is read.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Recipe:
     label_order: str = "unknown"
     class_names: tuple[str, ...] | None = None
     drop_background: bool = False
+    options: LoadOptions = AS_DEPLOYED
 
     @classmethod
     def from_entry(cls, entry: NetworkEntry, weights: Path) -> Recipe:
@@ -92,6 +96,8 @@ class Classifier:
     engine : Engine
     head : Head
         Which blob holds the scores, what they are, and why it was taken.
+    network_notes : tuple of str
+        What the user has to know of the network's files.
     reopen : callable or None
         Opens the same again; takes what is to be different (``batch_size``, ``threads``). May be pickled.
     """
@@ -100,6 +106,7 @@ class Classifier:
     protocol: Protocol
     engine: Engine
     head: Head
+    network_notes: tuple[str, ...] = ()
     reopen: Callable[..., Classifier] | None = None
 
     @property
@@ -154,7 +161,7 @@ def open_classifier(
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
-        Crops in a batch.
+        Crops in a batch; a network that is tied to the batch of its file runs at that.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -167,13 +174,13 @@ def open_classifier(
     """
     from caffezoo.engines.registry import create_engine, engine_class
     from caffezoo.evaluation.decoders import decoder_name
-    from caffezoo.net.graph import Network
+    from caffezoo.net.batch import possible_batch
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = Network.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt)
     crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
     protocol = Protocol(
         base_size=base_size or (min(scales) if scales and crops != 144 else None) or _base_size(recipe, crop),
@@ -187,8 +194,7 @@ def open_classifier(
         resizer=resizer,
         scales=scales,
     )
-    network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
-    network, head = with_scores(network, output)
+    network, head = with_scores(network.resized(crop).with_weights_file(recipe.weights), output)
     _input_side(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -200,7 +206,7 @@ def open_classifier(
     loaded = create_engine(
         engine,
         network,
-        batch_size=batch_size,
+        batch_size=possible_batch(network, batch_size),
         transform=protocol.transform,
         outputs=[head.blob],
         input_dtype=protocol.input_dtype,
@@ -219,7 +225,7 @@ def open_classifier(
         engine=engine,
         **{"batch_size": batch_size, **engine_options},
     )
-    return Classifier(recipe, protocol, loaded, head, again)
+    return Classifier(recipe, protocol, loaded, head, network.notes, again)
 
 
 def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:

@@ -241,5 +241,6 @@ def _result(tally: Tally, run: Run, seconds: float, interrupted: bool) -> Evalua
         calibration=tally.calibration,
         confusion=tally.confusion,
         warnings=suspicions(tally.confusion, classifier.classes, classifier.recipe.label_order),
+        notes=(*classifier.network_notes, *classifier.notes, *dataset.notes),
         **facts(subject),
     )

@@ -45,6 +45,7 @@ def identity(subject: Subject) -> dict[str, Any]:
     return {
         **facts(subject),
         "protocol": subject.classifier.protocol.to_json(),
+        "options": subject.classifier.recipe.options.to_json(),
         "data": name if name == "sample" else os.path.abspath(name),
         "label_sets": [one.name for one in subject.label_sets],
         "label_sets_sha256": keys.hexdigest(),

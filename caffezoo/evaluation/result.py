@@ -72,6 +72,8 @@ class EvaluationResult:
         By the first label set; None where scores are no probabilities.
     warnings : tuple of str
         What in these results looks like a mistake.
+    notes : tuple of str
+        What was ignored, decided or taken for granted in the network's files and in the data.
     confusion : tuple of (label, guess, images)
         How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
     """
@@ -104,6 +106,7 @@ class EvaluationResult:
     calibration: Calibration | None = None
     confusion: tuple[tuple[int, int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def top1(self) -> ErrorRate:
@@ -160,6 +163,7 @@ class EvaluationResult:
             },
             "versions": self.versions,
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "confusion": [list(taken) for taken in self.confusion],
         }
 
