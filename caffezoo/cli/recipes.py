@@ -22,7 +22,13 @@ StdOption = Annotated[Triple | None, typer.Option(metavar="B G R", help="Standar
 ResizeOption = Annotated[
     str | None, typer.Option(metavar="short|squash", help="Bring the short side, or both sides, to the base size.")
 ]
-CropsOption = Annotated[int, typer.Option(metavar="1|12|144", help="Views an image, whose probabilities are averaged.")]
+CropsOption = Annotated[
+    int,
+    typer.Option(
+        metavar="1|10|12|144|N",
+        help="Views an image, whose probabilities are averaged; N: a grid (4, 9, 16, ...), or twice that with mirrors.",
+    ),
+]
 BaseSizeOption = Annotated[int | None, typer.Option(help="Side in px that an image is resized to.")]
 CropSizeOption = Annotated[int | None, typer.Option(help="Side in px of the square that the network sees.")]
 NetworkOrderOption = Annotated[

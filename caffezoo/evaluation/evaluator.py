@@ -160,7 +160,7 @@ def _do(
 
 
 def _pending(runs: Sequence[Run]) -> list[tuple[int, range, tuple[int, ...]]]:
-    """Shards that are to be done, with their images and the subjects that lack them; runs of one shard size together."""
+    """Shards to be done, with their images and the subjects that lack them; runs of one shard size at a time."""
     missing = [set(run.pending()) for run in runs]
     sizes = {run.shard_size for run in runs if run.pending()}
     if not sizes:

@@ -137,9 +137,8 @@ def _open(
     classifier = open_classifier(recipe, batch_size=min(batch_size, len(dataset.images) * views), **options)
     try:
         matched = match_labels(dataset, recipe.label_order, classifier.classes)
-        sets = (own_labels(matched),)
-        if labels:
-            sets = label_sets(labels, matched, recipe.label_order, classifier.classes)
+        own = (own_labels(matched),)
+        sets = label_sets(labels, matched, recipe.label_order, classifier.classes) if labels else own
         subset = _subset(matched, classifier.classes, class_subset)
     except BaseException:
         classifier.close()
