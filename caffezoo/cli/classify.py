@@ -19,6 +19,9 @@ def classify(
     weights: recipes.WeightsOption = None,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
+    scale: recipes.ScaleOption = None,
+    raw_scale: recipes.RawScaleOption = None,
+    channel_order: recipes.ChannelOrderOption = None,
     resize: recipes.ResizeOption = None,
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
@@ -53,9 +56,16 @@ def classify(
         net,
         prototxt,
         weights,
-        mean=mean,
-        std=std,
-        resize=resize,
+        asked=recipes.ask(
+            mean=mean,
+            std=std,
+            scale=scale,
+            raw_scale=raw_scale,
+            resize=resize,
+            channel_order=channel_order,
+            base_size=base_size,
+            crop_size=crop_size,
+        ),
         index=index,
         network_order=network_order,
         labels=labels,
@@ -63,8 +73,6 @@ def classify(
     )
     classifier = open_classifier(
         recipe,
-        base_size=base_size,
-        crop_size=crop_size,
         crops=crops,
         output=output,
         engine=engine,
@@ -74,6 +82,8 @@ def classify(
         caffe_python=caffe_python,
     )
     found, unreadable = [], 0
+    for warning in classifier.warnings:
+        say("warning", warning)
     for note in classifier.notes:
         say("note", note)
     try:

@@ -9,6 +9,7 @@ import typer
 
 from caffezoo.cli.networks import complete_network, index_option, open_with_weights
 from caffezoo.errors import UsageError
+from caffezoo.formats.image_size import Size
 
 
 def export(
@@ -23,7 +24,7 @@ def export(
         Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
+        str | None, typer.Option(metavar="SIDE|HxW", help="Input size in pixels, instead of the declared one.")
     ] = None,
     outputs: Annotated[
         list[str] | None, typer.Option("--output", help="Blob to return (repeat for several); default: net outputs.")
@@ -52,7 +53,7 @@ def export(
         raise UsageError(f"no such folder: {onnx.parent}")
     network = open_with_weights(net, weights, index)
     if size is not None:
-        network = network.resized(size)
+        network = network.resized(*Size.of(size, "--size"))
     if not keep_batch_norm:
         network = fold(network).network
     model = to_onnx(network, outputs=outputs)

@@ -15,6 +15,7 @@ import typer
 
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
+from caffezoo.cli.numbers import NumbersCommand
 from caffezoo.errors import ZooError
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -86,7 +87,7 @@ def make_app(verb: str | None = None) -> typer.Typer:
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name, rich_help_panel=group)
             else:
-                app.command(name, rich_help_panel=group)(command)
+                app.command(name, cls=NumbersCommand, rich_help_panel=group)(command)
     return app
 
 

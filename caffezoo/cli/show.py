@@ -12,6 +12,7 @@ import typer
 
 from caffezoo.cli.console import shown
 from caffezoo.cli.networks import complete_network, index_option, open_network
+from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
@@ -25,7 +26,7 @@ def show(
         ),
     ],
     size: Annotated[
-        int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
+        str | None, typer.Option(metavar="SIDE|HxW", help="Input size in pixels, instead of the declared one.")
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the graph as SVG into this file.")] = None,
     dot: Annotated[Path | None, typer.Option(help="Write the graph for Graphviz into this file.")] = None,
@@ -41,7 +42,7 @@ def show(
     `caffezoo show my/deploy.prototxt --size 320 --svg graph.svg`
     """
     network, entry = open_network(net, index=index)
-    network = network.reshaped(batch=1) if size is None else network.resized(size, batch=1)
+    network = network.reshaped(batch=1) if size is None else network.resized(*Size.of(size, "--size"), batch=1)
     if svg:
         from caffezoo.net.drawing import draw_svg
 

@@ -46,7 +46,9 @@ def time(
         str | None, typer.Option(metavar="PATH", help="Caffe's own program `caffe`: run its `caffe time` instead.")
     ] = None,
     preset: Annotated[str, typer.Option(metavar="small|large|small,large", help="Input sizes of the zoo.")] = "small",
-    crop_size: Annotated[int | None, typer.Option(help="Side of the input in px, instead of a preset.")] = None,
+    crop_size: Annotated[
+        str | None, typer.Option(metavar="SIDE|HxW", help="Size of the input in px, instead of a preset.")
+    ] = None,
     batch: Annotated[str, typer.Option(metavar="N[,N]", help="Batch sizes, one after the other.")] = "1",
     iterations: Annotated[
         int | None, typer.Option(help="Runs of the network, and of its layers. Default: as --budget allows.")
@@ -162,11 +164,12 @@ def _with_binary(
         return Failure(job, BINARY, error)
 
 
-def _jobs(net: str, preset: str, crop_size: int | None, batch: str, index: Path | None) -> list[Job]:
+def _jobs(net: str, preset: str, crop_size: str | None, batch: str, index: Path | None) -> list[Job]:
     """Return what is to be measured, in order."""
     from dataclasses import replace
 
     from caffezoo.cli.networks import is_file
+    from caffezoo.formats.image_size import Size
     from caffezoo.timing.networks import Job, mixed, zoo_jobs
     from caffezoo.zoo.index import load_index
 
@@ -176,18 +179,17 @@ def _jobs(net: str, preset: str, crop_size: int | None, batch: str, index: Path 
         batches = []
     if not batches or min(batches) < 1:
         raise UsageError(f"--batch {batch} is not a list of positive numbers")
-    if crop_size is not None and crop_size < 1:
-        raise UsageError(f"a crop of {crop_size} px is none")
+    size = Size.of(crop_size, "--crop-size") if crop_size is not None else None
     if is_file(net):
         path = Path(net)
         if not path.is_file():
             raise UsageError("no such file", where=net)
-        return [Job(path.stem.removeprefix("deploy_"), path, crop_size, b) for b in batches]
+        return [Job(path.stem.removeprefix("deploy_"), path, size, b) for b in batches]
     known = load_index(index)
     names = list(known) if net == "all" else [n.strip() for n in net.split(",")]
     jobs = zoo_jobs(known, names, [p.strip() for p in preset.split(",")], batches)
-    if crop_size is not None:
-        jobs = list(dict.fromkeys(replace(job, crop_size=crop_size) for job in jobs))
+    if size is not None:
+        jobs = list(dict.fromkeys(replace(job, crop_size=size) for job in jobs))
     return mixed(jobs) if len(names) > 1 else jobs
 
 
@@ -230,10 +232,10 @@ class _Output:
             return False
         from caffezoo.net.graph import Network
         from caffezoo.report.provenance import cpu_name
-        from caffezoo.timing.networks import input_side
+        from caffezoo.timing.networks import input_size
         from caffezoo.timing.session import is_measured
 
-        size = job.crop_size or input_side(Network.load(job.prototxt))
+        size = (job.crop_size or input_size(Network.load(job.prototxt))).plain
         found = is_measured(self._rows, job, size, settings, cpu_name(), self._max_spread)
         self.skipped += found
         return found

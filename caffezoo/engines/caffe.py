@@ -101,5 +101,5 @@ def _device(process: CaffeProcess) -> str:
 
 def _blob(images: np.ndarray, transform: Transform) -> np.ndarray:
     """Return (n, H, W, 3) pixels as Caffe's input blob: ``(x - mean) / std`` in float32, NCHW."""
-    mean, std = np.array(transform.mean, np.float32), np.array(transform.std, np.float32)
-    return np.ascontiguousarray(((images.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2))
+    mean, std = transform.mean_blob, transform.std_blob.astype(np.float32)
+    return np.ascontiguousarray((images.astype(np.float32).transpose(0, 3, 1, 2) - mean) / std)

@@ -44,6 +44,8 @@ def evaluation_record(**changes: Any) -> dict[str, Any]:
         "label_list_sha256": "3" * 64,
         "images_sha256": "4" * 64,
         "versions": {"caffezoo": "0.1.0", "openvino": "2026.4.1"},
+        "label_order": "2012",
+        "drop_background": False,
         **changes,
     }
     printed = json.dumps(EvaluationResult(**values).to_json())
