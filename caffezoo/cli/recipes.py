@@ -1,4 +1,4 @@
-"""Which trained network a command means, and how it sees images: flags to a recipe."""
+"""How a trained network sees images: flags to a recipe."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffezoo.cli.networks import complete_network
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from caffezoo.cli.network_arguments import NetworkArguments
+    from caffezoo.data.opening import DataOptions
     from caffezoo.evaluation.asked import Asked
     from caffezoo.evaluation.recipe import Recipe
 
-NetOption = Annotated[
-    str | None,
-    typer.Option(help="A network of the zoo; its weights are fetched where needed.", autocompletion=complete_network),
-]
-PrototxtOption = Annotated[Path | None, typer.Option(help="A prototxt file, instead of --net.")]
-WeightsOption = Annotated[Path | None, typer.Option(help="caffemodel or HDF5 weights; with --net instead of its own.")]
 MeanOption = Annotated[
     str | None,
     typer.Option(metavar="B G R|FILE", help="Mean to subtract, 0..255; one number for all, or binaryproto or npy."),
@@ -70,7 +65,37 @@ ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the engine; 
 CaffePythonOption = Annotated[
     str | None, typer.Option(metavar="PYTHON", help="Python that has pycaffe, for --engine caffe (or CAFFE_PYTHON).")
 ]
-IndexOption = Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")]
+ImageColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Parquet column, or ending in WebDataset shards, of the images; else found."),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Parquet column, or ending in WebDataset shards, of the labels; else found."),
+]
+DataChannelOrderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RGB|BGR", help="What OpenCV decodes a pickle's images to. Default: RGB, as of the known one."
+    ),
+]
+ClassNamesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes", metavar="FILE", help="Names of classes, one a line, for folders that are named by class."
+    ),
+]
+
+
+def data_options(
+    image_column: str | None, label_column: str | None, channel_order: str | None, class_names: Path | None
+) -> DataOptions:
+    """Return what flags say of data beside their path."""
+    from caffezoo.data.opening import DataOptions
+    from caffezoo.zoo.synsets import read_names
+
+    names = read_names(class_names) if class_names is not None else None
+    return DataOptions(image_column, label_column, channel_order, names)
 
 
 def ask(
@@ -112,12 +137,9 @@ def ask(
 
 
 def make_recipe(
-    net: str | None,
-    prototxt: Path | None,
-    weights: Path | None,
+    network: NetworkArguments,
     *,
     asked: Asked,
-    index: Path | None,
     network_order: str | None = None,
     labels: Path | None = None,
     drop_background: bool = False,
@@ -127,29 +149,20 @@ def make_recipe(
     Raises
     ------
     UsageError
-        Neither or both are given, or files without what the index would know.
+        Files without what the index would know.
     FetchError
         The weights cannot be had.
     """
+    from dataclasses import replace
+
     from caffezoo.evaluation.recipe import Recipe
 
-    if (net is None) == (prototxt is None):
-        raise UsageError("which network?", hint="give --net NAME, or --prototxt FILE --weights FILE --mean B G R")
-    if net is not None:
-        from caffezoo.zoo.index import load_index
-
-        entry = load_index(index).network(net)
-        if weights is None:
-            from caffezoo.cli.progress import fetch_with_progress
-
-            Recipe.from_entry(entry, Path(), asked)  # refuses before weights are fetched what would be refused after
-            weights = fetch_with_progress(entry)
-        recipe = Recipe.from_entry(entry, _existing(weights), asked)
+    entry = network.entry
+    if entry is not None:
+        Recipe.from_entry(entry, Path(), asked)  # refuses before weights are fetched what would be refused after
+        recipe = replace(Recipe.from_entry(entry, network.weights_file, asked), options=network.options)
     else:
-        assert prototxt is not None
-        if weights is None:
-            raise UsageError("a prototxt file needs --weights FILE")
-        recipe = Recipe.from_files(_existing(prototxt), _existing(weights), asked)
+        recipe = Recipe.from_files(network.file, network.weights_file, asked, network.options)
     return _with_classes(recipe, network_order, labels, drop_background)
 
 
@@ -167,9 +180,3 @@ def _with_classes(recipe: Recipe, order: str | None, labels: Path | None, drop_b
     order = order or recipe.label_order
     background = drop_background or recipe.drop_background
     return replace(recipe, label_order=order, class_names=names, drop_background=background)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError("no such file", where=str(path))
-    return path

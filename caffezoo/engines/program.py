@@ -39,8 +39,8 @@ def network_to_run(network: Network, outputs: Sequence[str], precision: str) -> 
     if not network.weights:
         return network
     if precision == EVERYTHING:
-        layers = {node.name: node.layer for node in network.nodes}
-        return network.with_weights({name: layers[name].unscaled(blobs) for name, blobs in network.weights.items()})
+        layers = {node.key: node.layer for node in network.nodes}
+        return network.with_weights({key: layers[key].unscaled(blobs) for key, blobs in network.weights.items()})
     if set(outputs) <= set(network.outputs):
         network = fold(network).network
     if precision == STORAGE:

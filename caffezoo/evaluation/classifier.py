@@ -32,6 +32,8 @@ class Classifier:
         Which blob holds the scores, what they are, and why it was taken.
     size_notes : tuple of str
         By which rules sizes were chosen.
+    network_notes : tuple of str
+        What the user has to know of the network's files.
     """
 
     recipe: Recipe
@@ -39,6 +41,7 @@ class Classifier:
     engine: Engine
     head: Head
     size_notes: tuple[str, ...] = ()
+    network_notes: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -105,13 +108,12 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
-    from caffezoo.net.graph import Network
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = Network.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt)
     channels, own = image_input(network.inputs, str(recipe.prototxt))
     if channels != recipe.preprocessing.channels:
         raise UsageError(
@@ -145,4 +147,4 @@ def open_classifier(
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head, size_notes)
+    return Classifier(recipe, protocol, loaded, head, size_notes, network.notes)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from caffezoo.evaluation.asked import Asked, put_together
 from caffezoo.formats.preprocessing import Preprocessing
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
-    from caffezoo.net.graph import Network
     from caffezoo.zoo.entry import NetworkEntry
 
 
@@ -32,6 +32,8 @@ class Recipe:
         Names of the outputs, where they are known otherwise than by the order.
     drop_background : bool
         The first output is the background and no class.
+    options : LoadOptions
+        How the prototxt is read.
     notes, warnings : tuple of str
         What was taken from where, and what looks like a mistake.
     """
@@ -43,6 +45,7 @@ class Recipe:
     label_order: str = "unknown"
     class_names: tuple[str, ...] | None = None
     drop_background: bool = False
+    options: LoadOptions = AS_DEPLOYED
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -72,7 +75,7 @@ class Recipe:
 
     @classmethod
     def from_files(
-        cls, prototxt: Path, weights: Path, asked: Asked | None = None, network: Network | None = None
+        cls, prototxt: Path, weights: Path, asked: Asked | None = None, options: LoadOptions = AS_DEPLOYED
     ) -> Recipe:
         """Take what a prototxt's data layer says, but for what is asked for otherwise.
 
@@ -80,8 +83,8 @@ class Recipe:
         ----------
         prototxt, weights : Path
         asked : Asked, optional
-        network : Network, optional
-            The prototxt as it was read, where it was.
+        options : LoadOptions, optional
+            How the prototxt is read.
 
         Raises
         ------
@@ -92,9 +95,8 @@ class Recipe:
         """
         from caffezoo.evaluation.sizes import image_input
         from caffezoo.formats.data_layer import data_layer
-        from caffezoo.net.graph import Network
 
-        network = network or Network.load(prototxt)
+        network = options.load(prototxt)
         layer = data_layer(network.prototxt.net, network.prototxt.lines)
         channels = image_input(network.inputs, str(prototxt))[0]
         found = put_together(asked or Asked(), channels=channels, layer=layer, where=prototxt)
@@ -103,6 +105,7 @@ class Recipe:
             prototxt=prototxt,
             weights=weights,
             preprocessing=found.preprocessing,
+            options=options,
             notes=found.notes,
             warnings=found.warnings,
         )

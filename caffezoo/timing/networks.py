@@ -12,6 +12,7 @@ from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import UsageError
 from caffezoo.formats.image_size import Size
 from caffezoo.net.graph import Network
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.index import Index
 
 PRESETS = ("small", "large")
@@ -30,12 +31,15 @@ class Job:
     crop_size : Size or None
         Of the input in px; the prototxt's own if None.
     batch_size : int
+    options : LoadOptions
+        How the prototxt is read.
     """
 
     network: str
     prototxt: Path
     crop_size: Size | None
     batch_size: int
+    options: LoadOptions = AS_DEPLOYED
 
     @property
     def prototxt_sha256(self) -> str:
@@ -49,7 +53,7 @@ class Job:
         UsageError
             It cannot run at this size: its fully connected layers are made for another.
         """
-        own = Network.load(self.prototxt)
+        own = self.options.load(self.prototxt)
         network = own.resized(*self.crop_size) if self.crop_size is not None else own
         for before, after in zip(own.nodes, network.nodes, strict=True):
             if before.blob_shapes != after.blob_shapes:
