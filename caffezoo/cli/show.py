@@ -38,9 +38,12 @@ def show(
 
     `caffezoo show train_val.prototxt --phase TRAIN --shape data=32,3,224,224`
     """
+    from caffezoo.net.batch import at_batch, possible_batch
+
     network, entry = arguments.open(), arguments.entry
-    batch = None if arguments.options.shapes else 1
-    network = network.reshaped(batch=batch) if size is None else network.resized(*Size.of(size), batch=batch)
+    network = network if size is None else network.resized(*Size.of(size))
+    if not arguments.options.shapes:
+        network = at_batch(network, possible_batch(network, 1))
     if svg:
         from caffezoo.net.drawing import draw_svg
 

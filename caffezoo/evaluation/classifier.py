@@ -96,7 +96,7 @@ def open_classifier(
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
-        Crops in a batch.
+        Crops in a batch; a network that is tied to the batch of its file runs at that.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -108,6 +108,7 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
+    from caffezoo.net.batch import possible_batch
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
@@ -128,8 +129,7 @@ def open_classifier(
         crops=crops,
     )
     protocol = Protocol.of(sizes, crops=crops, decoder=f"cv2-{load_cv2().__version__}")
-    network = network.resized(*protocol.crop_size, batch=batch_size).with_weights_file(recipe.weights)
-    network, head = with_scores(network, output)
+    network, head = with_scores(network.resized(*protocol.crop_size).with_weights_file(recipe.weights), output)
     image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -141,7 +141,7 @@ def open_classifier(
     loaded = create_engine(
         engine,
         network,
-        batch_size=batch_size,
+        batch_size=possible_batch(network, batch_size),
         transform=protocol.transform,
         outputs=[head.blob],
         input_dtype=protocol.input_dtype,

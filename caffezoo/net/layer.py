@@ -4,7 +4,8 @@ Everything the program knows of a layer type stands in its class: how many botto
 tops and blobs, its cost, its ONNX form, its torch form and, where Caffe's own releases lack it, its form in plain BVLC
 layers. The drivers (shape inference, cost, ONNX, torch, plain) are loops that name no layer type.
 
-A batch axis is never written into a layer: every method is called with concrete shapes, and the ONNX forms copy axis 0.
+A batch axis is never written into a layer: every method is called with concrete shapes, and the ONNX forms copy axis 0
+or say that they need it fixed (``LayerScope.fix_batch``).
 """
 
 from __future__ import annotations
@@ -181,6 +182,12 @@ class Layer:
         """Whether every value of its tops is one of its bottoms', or a mean of them at other places of one class.
 
         Behind such a layer probabilities are still probabilities.
+        """
+        return False
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        """Whether values at one place of a top's axis 0 depend on other places of a bottom's, though axis 0 keeps its
+        size: then a batch that is not full cannot be filled up with other samples.
         """
         return False
 

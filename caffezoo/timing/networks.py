@@ -11,6 +11,7 @@ from typing import Literal, cast
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import UsageError
 from caffezoo.formats.image_size import Size
+from caffezoo.net.batch import at_batch
 from caffezoo.net.graph import Network
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.index import Index
@@ -62,7 +63,7 @@ class Job:
                     f"{list(before.bottom_shapes[0])}",
                     where=f"network '{self.network}'",
                 )
-        network = network.reshaped(batch=self.batch_size)
+        network = at_batch(network, self.batch_size)
         if not weights:
             return network
         return network.with_weights(seeded_weights(network, exponents={}, period=WEIGHT_PERIOD)[0])
