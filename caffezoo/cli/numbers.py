@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from typer.core import TyperCommand
-
 NUMERIC = ("--mean", "--std")
 _MOST = 3
 
@@ -37,10 +35,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class NumbersCommand(TyperCommand):
-    """A command in which several numbers may follow an option."""
-
-    def parse_args(self, ctx: object, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, joined(args))  # type: ignore[arg-type]
