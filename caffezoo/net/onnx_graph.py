@@ -86,6 +86,10 @@ class LayerScope:
         self.top_shapes = node.top_shapes
         self.blobs = blobs
 
+    def for_part(self, node: Node) -> LayerScope:
+        """Return the scope of a layer that is a part of this one, on the same bottoms."""
+        return LayerScope(self._graph, node, self.bottoms, ())
+
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append an operator with one output; an empty input name is an omitted optional input."""
         return self._graph.op(kind, inputs, name=self.node.name, **attributes)[0]
