@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("caffezoo.cli.show", "show"),
         "check": ("caffezoo.cli.check", "check"),
         "engines": ("caffezoo.cli.engines", "engines"),
+        "data": ("caffezoo.cli.data", "data"),
     },
     "Run": {
         "classify": ("caffezoo.cli.classify", "classify"),
@@ -35,6 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
         "time": ("caffezoo.cli.time", "time"),
+        "precision": ("caffezoo.cli.precision", "precision"),
     },
     "Convert": {
         "import": ("caffezoo.cli.import_", "import_"),
