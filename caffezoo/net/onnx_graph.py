@@ -100,7 +100,7 @@ class LayerScope:
 
     def for_part(self, node: Node) -> LayerScope:
         """Return the scope of a layer that is a part of this one, on the same bottoms."""
-        return LayerScope(self._graph, node, self.bottoms, ())
+        return LayerScope(self._graph, node, self.bottoms, (), free_batch=self._free_batch)
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append an operator with one output; an empty input name is an omitted optional input."""

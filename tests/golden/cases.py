@@ -145,7 +145,7 @@ LAYERS = [
     LayerCase("ShuffleChannel", "shuffle_channel_param { group: 2 }"),
     LayerCase("LSTM", "recurrent_param { num_output: 3 }", ((4, 2, 5), (4, 2))),
     LayerCase(
-        "LSTM", "recurrent_param { num_output: 3 expose_hidden: true }", ((3, 2, 4), (3, 2), *[(1, 2, 3)] * 2), 3
+        "LSTM", "recurrent_param { num_output: 3 expose_hidden: true }", ((3, 2, 4), (3, 2), *[(1, 2, 3)] * 2), tops=3
     ),
     LayerCase("RNN", "recurrent_param { num_output: 3 }", ((4, 2, 5), (4, 2), (2, 3))),
     LayerCase("Im2col", "convolution_param { kernel_h: 3 kernel_w: 2 stride: 2 pad: 1 }"),

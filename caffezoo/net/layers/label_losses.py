@@ -110,8 +110,11 @@ class InfogainLoss(LabelledLayer, LossLayer):
     def class_axis(self) -> int:
         return int(self.proto.infogain_loss_param.axis)
 
+    def along(self, bottoms: Sequence[Shape]) -> int:
+        return super().along(bottoms[:2])
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        axis = self.along(bottoms[:2])
+        axis = self.along(bottoms)
         classes = bottoms[0][axis]
         if self.param.HasField("normalize"):
             self.fail("takes normalization, not the older normalize")
@@ -142,7 +145,7 @@ class InfogainLoss(LabelledLayer, LossLayer):
         return values.reshape(classes, classes)
 
     def onnx(self, scope: LayerScope) -> list[str]:
-        axis, shape = self.along(scope.bottom_shapes[:2]), scope.bottom_shapes[0]
+        axis, shape = self.along(scope.bottom_shapes), scope.bottom_shapes[0]
         classes, last = shape[axis], len(shape) - 1
         softmax = scope.op("Softmax", scope.bottoms[0], axis=axis)
         labels = self._labels(scope, axis)
@@ -169,7 +172,7 @@ class InfogainLoss(LabelledLayer, LossLayer):
         return [total, softmax][: len(scope.node.tops)]
 
     def torch(self, scope: TorchScope) -> Compute:
-        F, axis = scope.F, self.along(scope.bottom_shapes[:2])
+        F, axis = scope.F, self.along(scope.bottom_shapes)
         shape, tops, rule = scope.bottom_shapes[0], len(scope.node.tops), int(self.param.normalization)
         chosen, classes = self._chosen(scope, axis), shape[axis]
         inner = math.prod(shape[axis + 1 :])

@@ -54,6 +54,9 @@ class BatchReindex(Layer):
     bottom_count = (2, 2)
     in_place_allowed = False
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, index = bottoms
         if not x or len(index) != 1:
@@ -77,6 +80,9 @@ class Filter(Layer):
     bottom_count = (2, None)
     top_count = (1, None)
     in_place_allowed = False
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         selector = bottoms[-1]

@@ -44,6 +44,9 @@ class RecurrentLayer(Layer):
         """States among bottoms and tops."""
         return self.states if self.param.expose_hidden else 0
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
     def has_static(self, bottoms: Sequence[Any]) -> bool:
         """Whether there is a static input."""
         return len(bottoms) == 3 + self.exposed
