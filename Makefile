@@ -37,7 +37,7 @@ oracle:  ## real Caffe, where a Python 3.7-3.9 exists, and OpenCV's Caffe import
 
 proto: .venv/.core  ## regenerate the protobuf messages from caffe.proto
 	$(PYTHON) -m venv .proto && .proto/bin/pip install -q 'grpcio-tools==1.62.3'
-	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto
+	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto caffezoo/formats/solver.proto
 
 prototxt: .venv/.core  ## rewrite every deploy prototxt from its generator
 	$(BIN)/caffezoo prototxt
