@@ -13,6 +13,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say, shown
+from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
@@ -24,25 +25,28 @@ if TYPE_CHECKING:
 SHOWN_UNREADABLE = 20
 
 
+@takes_network()
 def evaluate(
-    net: recipes.NetOption = None,
-    prototxt: recipes.PrototxtOption = None,
-    weights: recipes.WeightsOption = None,
+    arguments: NetworkArguments,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     resize: recipes.ResizeOption = None,
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|LIST|sample",
-            help="Images: a folder, a list of `path label` lines, or the 20 built-in ones. Default: CAFFEZOO_DATA, "
-            "else ~/Database/ILSVRC2012.",
+            metavar="PATH|sample",
+            help="Images: a folder, a tar, a zip, an LMDB, Parquet or WebDataset shards, a pickle, a list of `path "
+            "label` lines, or the 20 built-in ones. Default: CAFFEZOO_DATA, else ~/Database/ILSVRC2012.",
         ),
     ] = None,
     val_file: Annotated[
         Path | None,
-        typer.Option(help="`path label` lines for a folder. ILSVRC2012 and folders named n01440764, ... need none."),
+        typer.Option(help="The labels: `path label` lines. ILSVRC2012, folders named n01440764, ... need none."),
     ] = None,
+    image_column: recipes.ImageColumnOption = None,
+    label_column: recipes.LabelColumnOption = None,
+    data_channel_order: recipes.DataChannelOrderOption = None,
+    class_names: recipes.ClassNamesOption = None,
     label_order: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +77,6 @@ def evaluate(
     ] = False,
     results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
-    index: recipes.IndexOption = None,
 ) -> None:
     """Measure a network's top-1 and top-5 error on labelled images.
 
@@ -100,17 +103,21 @@ def evaluate(
         raise UsageError("--results is for --record")
     store = writable_store(results) if record else None
     recipe = recipes.make_recipe(
-        net,
-        prototxt,
-        weights,
+        arguments,
         mean=mean,
         std=std,
         resize=resize,
-        index=index,
         network_order=network_order,
         drop_background=drop_background,
     )
-    dataset = open_dataset(data, val_file=val_file, limit=limit, list_order=label_order, labels_from=labels_from)
+    dataset = open_dataset(
+        data,
+        val_file=val_file,
+        limit=limit,
+        list_order=label_order,
+        labels_from=labels_from,
+        options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
+    )
     classifier = open_classifier(
         recipe,
         base_size=base_size,
@@ -125,8 +132,8 @@ def evaluate(
     )
     try:
         dataset = match_labels(dataset, recipe.label_order, classifier.classes)
-        for note in (*classifier.notes, *dataset.notes):
-            say("note", note)
+        tell_notes(classifier.network_notes)
+        tell_notes((*classifier.notes, *dataset.notes), "note")
         journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
         if journal and journal.outcomes:
             done = f"{len(journal.outcomes)} of {len(dataset.images)} images"
@@ -146,7 +153,8 @@ def evaluate(
     _report_unreadable(result)
     for warning in result.warnings:
         say("warning", warning)
-    line = json.dumps({**result.to_json(), **provenance(given_command())})
+    note = short_note(classifier.network_notes, recipe.prototxt, recipe.weights)
+    line = json.dumps({**result.to_json(), "note": note, **provenance(given_command())})
     if as_json:
         print(line)
     else:

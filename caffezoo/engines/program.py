@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from caffezoo.engines.rounding import rounded_weights
 from caffezoo.net.graph import Network
 
-ARITHMETIC = ("float32", "float16", "bfloat16")
+ARITHMETIC = ("float32", "float16", "bfloat16", "int8")
 STORAGE = "float16-storage"
 EVERYTHING = "float16-all"
 PRECISIONS = (*ARITHMETIC, STORAGE, EVERYTHING)
 """``float16`` and ``bfloat16`` are what the runtime computes in. ``float16-storage``: weights are rounded to float16
 once batch norm is folded, as files in half precision hold them, and everything is computed in float32. ``float16-all``:
 parameters as the prototxt has them, batch norm unfolded, and the output of every layer are rounded to float16, as a
-framework does whose default type was set to float16."""
+framework does whose default type was set to float16. ``int8``: products of 8-bit integers, with scales that were
+calibrated before; see :mod:`caffezoo.engines.quantised`."""
 
 
 def arithmetic_of(precision: str) -> str:
@@ -39,8 +40,8 @@ def network_to_run(network: Network, outputs: Sequence[str], precision: str) -> 
     if not network.weights:
         return network
     if precision == EVERYTHING:
-        layers = {node.name: node.layer for node in network.nodes}
-        return network.with_weights({name: layers[name].unscaled(blobs) for name, blobs in network.weights.items()})
+        layers = {node.key: node.layer for node in network.nodes}
+        return network.with_weights({key: layers[key].unscaled(blobs) for key, blobs in network.weights.items()})
     if set(outputs) <= set(network.outputs):
         network = fold(network).network
     if precision == STORAGE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class TorchEngine(Engine):
         self,
         network: Network,
         *,
-        batch_size: int = 1,
+        batch_size: int | None = None,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",
@@ -67,12 +67,12 @@ class TorchEngine(Engine):
 
     @classmethod
     def probe(cls) -> Installation:
-        torch = _runtime()
+        torch = runtime()
         devices = [f"GPU {i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
         return Installation(torch.__version__, ("CPU", *devices), PRECISIONS)
 
     def _open(self, precision: str, threads: int | None) -> None:
-        torch = _runtime()
+        torch = runtime()
         if precision not in PRECISIONS:
             raise PrecisionError(f"it runs {' and '.join(PRECISIONS)} here, not {precision}", where="engine torch")
         from caffezoo.net.torch_module import to_torch
@@ -118,9 +118,10 @@ class TorchEngine(Engine):
         if self._gpu is not None:
             self._torch.cuda.synchronize(self._device)
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        if count != self.batch_size:
-            self._check_batch_axis()
+    def _part(self, network: Network) -> Network:
+        return network if self._gradients else super()._part(network)
+
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
             with self._torch.inference_mode():
                 found = self.module(*self.tensors(feed))
@@ -134,14 +135,24 @@ class TorchEngine(Engine):
             self._torch.cuda.empty_cache()
 
 
-def round_every_layer(module: NetworkModule) -> None:
+def round_every_layer(module: NetworkModule, but: Container[str] = ()) -> None:
     """Let a float32 module compute as float16 does that is stored between layers: inputs of the network, parameters,
-    statistics and the tops of every layer are rounded, sums inside a layer are not."""
-    torch = _runtime()
-    with torch.no_grad():
-        for tensor in (*module.parameters(), *module.buffers()):
-            tensor.copy_(tensor.half())
+    statistics and the tops of every layer are rounded, sums inside a layer are not.
+
+    Parameters
+    ----------
+    module : NetworkModule
+        Changed in place.
+    but : container of str
+        Layer types that stay in float32, parameters and tops.
+    """
+    torch = runtime()
     for layer in module.layers:
+        if layer.layer_type in but:
+            continue
+        with torch.no_grad():
+            for tensor in (*layer.parameters(), *layer.buffers()):
+                tensor.copy_(tensor.half())
         layer.register_forward_pre_hook(_rounded_bottoms)
         layer.register_forward_hook(_rounded_tops)
 
@@ -154,7 +165,14 @@ def _rounded_tops(_: Any, __: Any, tops: Any) -> Any:
     return [x.half().to(x.dtype) for x in tops]
 
 
-def _runtime() -> Any:
+def runtime() -> Any:
+    """Return the module torch.
+
+    Raises
+    ------
+    EngineUnavailableError
+        It is not installed, or does not start.
+    """
     try:
         import torch
     except (ImportError, OSError) as error:

@@ -149,8 +149,8 @@ class NetworkModule(nn.Module):  # type: ignore[misc]
         ]
 
     def weights(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """Return copies of all learned blobs by layer name, as :class:`~caffezoo.net.graph.Network` takes them."""
-        return {layer.layer_name: layer.blobs() for layer in self.layers if layer.node.blob_shapes}
+        """Return copies of all learned blobs by node key, as :class:`~caffezoo.net.graph.Network` takes them."""
+        return {layer.node.key: layer.blobs() for layer in self.layers if layer.node.blob_shapes}
 
     def share_with(self, other: NetworkModule) -> None:
         """Take over the blobs of another module's layers of the same name: what trains there is seen here.

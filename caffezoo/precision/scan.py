@@ -75,7 +75,7 @@ def scan(network: Network) -> list[Finding]:
 
 def _form(network: Network, form: str) -> Iterator[Finding]:
     for node in network.nodes:
-        blobs = network.weights.get(node.name, ())
+        blobs = network.weights.get(node.key, ())
         numbers = node.layer.numbers(blobs) if blobs else {}
         for name, values in numbers.items():
             rows = np.abs(values.reshape(len(values), -1)) if values.ndim else np.abs(values.reshape(1, 1))

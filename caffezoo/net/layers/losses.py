@@ -36,6 +36,9 @@ class LabelledLayer(Layer):
     in_place_allowed = False
     judges = True
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self.along(bottoms) == 0
+
     def class_axis(self) -> int:
         """Return the axis of the classes as the prototxt gives it."""
         raise NotImplementedError
@@ -51,9 +54,9 @@ class LabelledLayer(Layer):
 
     def _labels(self, scope: LayerScope, axis: int) -> str:
         """Append the labels as int64, in the rank of the scores, with 1 on the class axis."""
-        if axis == 0:
-            raise scope.refuse("classes on the batch axis have no form with a free batch")
         line = [-1, *scope.bottom_shapes[0][1:]]
+        if axis == 0:
+            scope.fix_batch()
         line[axis] = 1
         return scope.reshape(scope.op("Cast", scope.bottoms[1], to=7), line)
 
@@ -170,6 +173,9 @@ class Accuracy(LabelledLayer):
         if self.param.top_k > bottoms[0][axis]:
             self.fail(f"top_k {self.param.top_k} is more than the {bottoms[0][axis]} classes")
         return [(), (bottoms[0][axis],)][: len(self.proto.top)]
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
 
     def class_axis(self) -> int:
         return int(self.param.axis)

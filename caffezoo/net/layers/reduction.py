@@ -82,6 +82,9 @@ class ArgMax(Layer):
             return [(*x[:axis], k, *x[axis + 1 :])]
         return [(x[0], 2 if self.param.out_max_val else 1, k, *(1 for _ in x[3:]))]
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self._axis(bottoms[0]) == 0
+
     def _axis(self, bottom: Shape) -> int | None:
         return self.axis(self.param.axis, len(bottom)) if self.param.HasField("axis") else None
 
@@ -96,7 +99,7 @@ class ArgMax(Layer):
             pair = [scope.op("Unsqueeze", t, scope.ints([1, *range(3, len(shape))])) for t in (indices, values)]
             return [scope.op("Concat", *pair, axis=1) if self.param.out_max_val else pair[0]]
         if axis == 0:
-            raise scope.refuse("an arg maximum over the batch axis has no form with a free batch")
+            scope.fix_batch()
         last = len(shape) - 1
         order = [i for i in range(last + 1) if i != axis] + [axis]
         if axis != last:
