@@ -48,8 +48,9 @@ class Engine(ABC):
     ----------
     network : Network
         With weights.
-    batch_size : int
-        Largest batch that :meth:`run` takes, and the one that it is tuned for.
+    batch_size : int, optional
+        Largest batch that :meth:`run` takes, and the one that it is tuned for; 1 if not given. None leaves every input
+        at its own shape: a part of a network may read blobs of different lengths.
     transform : Transform, optional
         If given, batches are images (n, H, W, 3) in BGR order, and normalisation and layout are the engine's work.
         Otherwise batches are Caffe's blobs.
@@ -93,7 +94,7 @@ class Engine(ABC):
         self,
         network: Network,
         *,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",
@@ -101,7 +102,7 @@ class Engine(ABC):
         threads: int | None = None,
         profile: bool = False,
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size} is not positive")
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads are not positive")
@@ -113,8 +114,8 @@ class Engine(ABC):
             )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
-        self.network = network.reshaped(batch=batch_size)
-        self.batch_size = batch_size
+        self.network = network if batch_size is None else network.reshaped(batch=batch_size)
+        self.batch_size = next(iter(network.inputs.values()))[0] if batch_size is None else batch_size
         self.profile = profile
         self.transform = transform
         self.outputs = tuple(outputs) if outputs is not None else self.network.outputs

@@ -45,23 +45,25 @@ class OpenVINOEngine(Engine):
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(self._onnx().SerializeToString())
-            model.reshape({name: list(shape) for name, shape in self.input_shapes.items()})
+            model.reshape({name: list(shape) for name, shape in self.input_shapes.items() if name in _inputs(model)})
             compiled = core.compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
         found = compiled_precisions(compiled)
         if found - {HINTS[precision]} and precision == "float32":
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of float32", where="engine openvino")
-        if precision != "float32" and HINTS[precision] not in found:
+        if precision != "float32" and HINTS[precision] not in found and self.network.macs:
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
         self.precision = precision
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self._read = _inputs(compiled)  # OpenVINO drops inputs that nothing reads
         self._request = compiled.create_infer_request()
         self._ports = {name: compiled.output(name) for name in self.outputs}
 
     def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
         try:
-            self._request.infer(self._pad(feed, count), share_inputs=True)
+            feed = {name: x for name, x in self._pad(feed, count).items() if name in self._read}
+            self._request.infer(feed, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
         tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
@@ -76,6 +78,10 @@ class OpenVINOEngine(Engine):
     def _close(self) -> None:
         self._request = None
         self._ports = {}
+
+
+def _inputs(model: Any) -> set[str]:
+    return {name for port in model.inputs for name in port.names}
 
 
 def _start() -> tuple[Any, str]:

@@ -45,7 +45,7 @@ class TorchEngine(Engine):
         self,
         network: Network,
         *,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",

@@ -150,13 +150,15 @@ def to_onnx(
     graph = OnnxGraph()
     tensors: dict[BlobId, str] = {}
     inputs = []
-    nodes = _needed(network, outputs)
+    nodes = needed_nodes(network, outputs)
+    batch = next((shape[0] for shape in network.inputs.values() if shape), 1)
     for node in nodes:
         if node.layer.is_input:
             for blob, shape in zip(node.tops, node.top_shapes, strict=True):
                 if transform is None:
                     tensors[blob] = blob.name
-                    inputs.append(helper.make_tensor_value_info(blob.name, TensorProto.FLOAT, ["N", *shape[1:]]))
+                    first = ["N" if shape[0] == batch else f"N_{blob.name}"] if shape else []
+                    inputs.append(helper.make_tensor_value_info(blob.name, TensorProto.FLOAT, [*first, *shape[1:]]))
                 elif not inputs:
                     tensors[blob] = _image_input(graph, blob.name, transform)
                     kind = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}[input_dtype]
@@ -178,15 +180,26 @@ def to_onnx(
                 hint="give the last in-place layer a top of its own",
             )
         graph.operators.append(helper.make_node("Identity", [tensors[blob]], [f"{name}"], name=f"output {name}"))
-        final.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape[1:]] if shape else []))
+        final.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, _free_shape(blob, shape, nodes)))
     model_graph = helper.make_graph(graph.operators, network.name or "net", inputs, final, graph.constants)
     return helper.make_model(
         model_graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="caffezoo"
     )
 
 
-def _needed(network: Network, outputs: Sequence[str] | None) -> list[Node]:
-    """Return the nodes that the wanted outputs depend on, in order."""
+def _free_shape(blob: BlobId, shape: Shape, nodes: Sequence[Node]) -> list[int | str]:
+    """Return an output's shape with names for the axes whose length only data give."""
+    free: list[int | str] = ["N", *shape[1:]] if shape else []
+    maker = next(node.layer for node in nodes if blob in node.tops)
+    axis = getattr(maker, "bounded_axis", None)
+    if axis is not None and axis < len(free):
+        free[0] = shape[0]
+        free[axis] = f"M_{blob.name}"
+    return free
+
+
+def needed_nodes(network: Network, outputs: Sequence[str] | None) -> list[Node]:
+    """Return the nodes that the wanted outputs depend on, in order; all outputs of the network if None."""
     wanted = set(network.outputs if outputs is None else outputs)
     missing = wanted - {t.name for n in network.nodes for t in n.tops}
     if missing:
