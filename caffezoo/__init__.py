@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from caffezoo.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from caffezoo.api import ZooNetwork, list_networks, network
 

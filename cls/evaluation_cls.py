@@ -1,8 +1,11 @@
 """Evaluate a classification network: the same as ``caffezoo evaluate``."""
 
 import sys
+from pathlib import Path
 
-from caffezoo.cli.main import main
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
+from caffezoo.cli.door import enter
 
 if __name__ == "__main__":
-    main(["evaluate", *sys.argv[1:]])
+    enter("evaluate", __file__)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 from hypothesis import settings
 
 from tests.opencv_oracle import opencv_python
 from tests.oracle import oracle_python
+from tests.parts import closing_lines, mark_parts
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("caffezoo", deadline=None)
@@ -18,7 +22,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
+@pytest.hookimpl(tryfirst=True)  # marks that are given here can be asked for with -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mark_parts(items)
     asked = config.getoption("markexpr", "")
     no_caffe = pytest.mark.skip(reason="no real Caffe: `make oracle`, or set CAFFE_PYTHON")
     no_opencv = pytest.mark.skip(reason="no OpenCV 4.12: `make oracle`, or set OPENCV_PYTHON")
@@ -30,3 +36,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(no_opencv)
         if "slow" in item.keywords and "slow" not in asked:
             item.add_marker(slow)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # after pytest's own summary: these are the last lines
+def pytest_terminal_summary(terminalreporter: Any) -> Generator[None]:
+    """Close the run with a line a part: tested, or what would bring it."""
+    yield
+    terminalreporter.section("parts")
+    for line in closing_lines(terminalreporter.stats):
+        terminalreporter.write_line(line)

@@ -1,8 +1,11 @@
 """Time networks, or follow Caffe's own `caffe time`: the same as ``caffezoo time``."""
 
 import sys
+from pathlib import Path
 
-from caffezoo.cli.main import main
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
+from caffezoo.cli.door import enter
 
 if __name__ == "__main__":
-    main(["time", *sys.argv[1:]])
+    enter("time", __file__)

@@ -1,8 +1,11 @@
 """Write or check the deploy prototxts: the same as ``caffezoo prototxt``."""
 
 import sys
+from pathlib import Path
 
-from caffezoo.cli.main import main
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
+from caffezoo.cli.door import enter
 
 if __name__ == "__main__":
-    main(["prototxt", *sys.argv[1:]])
+    enter("prototxt", __file__)

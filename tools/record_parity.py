@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
 from caffezoo.engines.registry import engine_infos
 from caffezoo.errors import ZooError
 from caffezoo.evaluation.parity import check_parity

@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 from keras_source import MODELS
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
 from caffezoo.engines.registry import create_engine
 from caffezoo.errors import ZooError
 from caffezoo.net.graph import Network

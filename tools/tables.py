@@ -1,8 +1,11 @@
 """Fill or check the README's tables: the same as ``caffezoo tables``."""
 
 import sys
+from pathlib import Path
 
-from caffezoo.cli.main import main
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
+from caffezoo.cli.door import enter
 
 if __name__ == "__main__":
-    main(["tables", *sys.argv[1:]])
+    enter("tables", __file__)

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not an installed caffezoo
+
 from caffezoo.cli.weights_list import markdown
 from caffezoo.zoo.index import load_index
 

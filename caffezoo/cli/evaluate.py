@@ -34,15 +34,19 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|LIST|sample",
-            help="Images: a folder, a list of `path label` lines, or the 20 built-in ones. Default: CAFFEZOO_DATA, "
-            "else ~/Database/ILSVRC2012.",
+            metavar="PATH|sample",
+            help="Images: a folder, a tar, a zip, an LMDB, Parquet or WebDataset shards, a pickle, a list of `path "
+            "label` lines, or the 20 built-in ones. Default: CAFFEZOO_DATA, else ~/Database/ILSVRC2012.",
         ),
     ] = None,
     val_file: Annotated[
         Path | None,
-        typer.Option(help="`path label` lines for a folder. ILSVRC2012 and folders named n01440764, ... need none."),
+        typer.Option(help="The labels: `path label` lines. ILSVRC2012, folders named n01440764, ... need none."),
     ] = None,
+    image_column: recipes.ImageColumnOption = None,
+    label_column: recipes.LabelColumnOption = None,
+    data_channel_order: recipes.DataChannelOrderOption = None,
+    class_names: recipes.ClassNamesOption = None,
     label_order: Annotated[
         str | None,
         typer.Option(
@@ -110,7 +114,14 @@ def evaluate(
         network_order=network_order,
         drop_background=drop_background,
     )
-    dataset = open_dataset(data, val_file=val_file, limit=limit, list_order=label_order, labels_from=labels_from)
+    dataset = open_dataset(
+        data,
+        val_file=val_file,
+        limit=limit,
+        list_order=label_order,
+        labels_from=labels_from,
+        options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
+    )
     classifier = open_classifier(
         recipe,
         base_size=base_size,

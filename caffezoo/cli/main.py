@@ -16,6 +16,7 @@ import typer
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
 from caffezoo.errors import ZooError
+from caffezoo.version import __version__
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Get": {
@@ -27,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("caffezoo.cli.show", "show"),
         "check": ("caffezoo.cli.check", "check"),
         "engines": ("caffezoo.cli.engines", "engines"),
+        "data": ("caffezoo.cli.data", "data"),
     },
     "Run": {
         "classify": ("caffezoo.cli.classify", "classify"),
@@ -53,9 +55,7 @@ VERBS: dict[str, tuple[str, str]] = {verb: place for verbs in GROUPS.values() fo
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        print(f"caffezoo {version('caffezoo')}")
+        print(f"caffezoo {__version__}")
         raise typer.Exit
 
 

@@ -12,6 +12,7 @@ from caffezoo.cli.networks import complete_network
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from caffezoo.data.opening import DataOptions
     from caffezoo.evaluation.classifier import Recipe
 
 Triple = tuple[float, float, float]
@@ -54,7 +55,38 @@ ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the engine; 
 CaffePythonOption = Annotated[
     str | None, typer.Option(metavar="PYTHON", help="Python that has pycaffe, for --engine caffe (or CAFFE_PYTHON).")
 ]
+ImageColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Parquet column, or ending in WebDataset shards, of the images; else found."),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Parquet column, or ending in WebDataset shards, of the labels; else found."),
+]
+DataChannelOrderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RGB|BGR", help="What OpenCV decodes a pickle's images to. Default: RGB, as of the known one."
+    ),
+]
+ClassNamesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes", metavar="FILE", help="Names of classes, one a line, for folders that are named by class."
+    ),
+]
 IndexOption = Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")]
+
+
+def data_options(
+    image_column: str | None, label_column: str | None, channel_order: str | None, class_names: Path | None
+) -> DataOptions:
+    """Return what flags say of data beside their path."""
+    from caffezoo.data.opening import DataOptions
+    from caffezoo.zoo.synsets import read_names
+
+    names = read_names(class_names) if class_names is not None else None
+    return DataOptions(image_column, label_column, channel_order, names)
 
 
 def make_recipe(

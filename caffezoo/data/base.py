@@ -54,11 +54,14 @@ class Dataset(ABC, Sequence[Sample]):
         ``folder``, ``tar``, ``zip``, ``lmdb``, ``parquet``, ``webdataset``, ``pickle``.
     labels_from : str
         What gave the labels; empty where it has none.
+    decodes_to : {"BGR", "RGB"}
+        What OpenCV decodes its encoded images to: RGB where they were written with red and blue exchanged.
     """
 
     kind: ClassVar[str]
     name: str
     labels_from: str = ""
+    decodes_to: str = "BGR"
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -44,6 +44,7 @@ class ClassFolders(Dataset):
         self.classes = classes
         self.name = dataset.name
         self.kind = dataset.kind  # type: ignore[misc]
+        self.decodes_to = dataset.decodes_to
         self.labels_from = f"{len(classes.labels)} class folders, by {classes.by}"
         self._places = tuple(i for i, s in enumerate(dataset) if class_folder(s.key) in classes.labels)
 

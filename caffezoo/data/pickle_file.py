@@ -53,6 +53,7 @@ class PickleDataset(Dataset):
             raise UsageError(f"channel order '{channel_order}' is unknown", hint="choose RGB or BGR")
         self.name = name
         self.channel_order = channel_order or "RGB"
+        self.decodes_to = self.channel_order
         self._lock = threading.Lock()
         self._map: mmap.mmap | None = None
         value = self._run()

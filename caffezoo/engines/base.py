@@ -49,8 +49,8 @@ class Engine(ABC):
     network : Network
         With weights.
     batch_size : int, optional
-        Largest batch that :meth:`run` takes, and the one that it is tuned for; 1 if not given. None leaves every input
-        at its own shape: a part of a network may read blobs of different lengths.
+        Largest batch that :meth:`run` takes, and the one that it is tuned for. With None the network runs at its own
+        shapes, which need not have a batch axis in common, and takes inputs of just these.
     transform : Transform, optional
         If given, batches are images (n, H, W, 3) in BGR order, and normalisation and layout are the engine's work.
         Otherwise batches are Caffe's blobs.
@@ -114,8 +114,9 @@ class Engine(ABC):
             )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
-        self.network = network if batch_size is None else network.reshaped(batch=batch_size)
-        self.batch_size = next(iter(network.inputs.values()))[0] if batch_size is None else batch_size
+        self.network = network.reshaped(batch=batch_size)
+        self.fixed_shapes = batch_size is None
+        self.batch_size = batch_size or next((s[0] for s in network.inputs.values() if s), 1)
         self.profile = profile
         self.transform = transform
         self.outputs = tuple(outputs) if outputs is not None else self.network.outputs
@@ -168,7 +169,7 @@ class Engine(ABC):
         if self._closed:
             raise EngineError("it is closed", where=f"engine {self.name}")
         feed = self._feed(batch)
-        count = next(iter(feed.values())).shape[0]
+        count = self.batch_size if self.fixed_shapes else next(iter(feed.values())).shape[0]
         return lambda: self._infer(feed, count)
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
@@ -234,18 +235,23 @@ class Engine(ABC):
             found = np.asarray(batch[name])
             if found.dtype != self.input_dtype:
                 raise EngineError(f"input '{name}' is of type {found.dtype}, wanted is {self.input_dtype}")
-            if found.ndim != len(wanted) or found.shape[1:] != wanted[1:] or not 1 <= found.shape[0] <= self.batch_size:
-                inner = " x ".join(str(d) for d in wanted[1:])
-                raise ShapeError(
-                    f"input '{name}' has shape {list(found.shape)}, wanted is 1..{self.batch_size} x {inner}"
-                )
-            if count not in (None, found.shape[0]):
+            self._check_shape(name, found.shape, tuple(wanted))
+            if not self.fixed_shapes and count not in (None, found.shape[0]):
                 raise ShapeError(f"input '{name}' holds {found.shape[0]} samples, another input {count}")
             if found.dtype != np.uint8 and not np.isfinite(found).all():
                 raise EngineError(f"input '{name}' holds a value that is not finite")
-            count = found.shape[0]
+            count = self.batch_size if self.fixed_shapes else found.shape[0]
             feed[name] = np.ascontiguousarray(found)
         return feed
+
+    def _check_shape(self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+        if self.fixed_shapes:
+            fits, said = found == wanted, str(list(wanted))
+        else:
+            fits = len(found) == len(wanted) and found[1:] == wanted[1:] and 1 <= found[0] <= self.batch_size
+            said = f"1..{self.batch_size} x {' x '.join(str(d) for d in wanted[1:])}"
+        if not fits:
+            raise ShapeError(f"input '{name}' has shape {list(found)}, wanted is {said}")
 
     def _onnx(self) -> onnx.ModelProto:
         """Return the network as ONNX, folded where no wanted blob lies inside it."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
+from caffezoo.net.onnx_graph import output_name
 
 KERNEL = "_kernel_time"
 """What ONNX Runtime's profile puts behind an operator's name."""
@@ -45,6 +46,7 @@ class ONNXRuntimeEngine(Engine):
             )
         except RuntimeError as error:
             raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
+        self._fed = [port.name for port in self._session.get_inputs()]
         self.version = onnxruntime.__version__
         self.device = "CPU"
         self.precision = precision
@@ -54,7 +56,8 @@ class ONNXRuntimeEngine(Engine):
         if count != self.batch_size:
             self._check_batch_axis()
         try:
-            found = self._session.run(list(self.outputs), feed)
+            wanted = [output_name(self.network, name) for name in self.outputs]
+            found = self._session.run(wanted, {name: feed[name] for name in self._fed})
         except RuntimeError as error:
             raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
         return {name: np.asarray(x, np.float32) for name, x in zip(self.outputs, found, strict=True)}

@@ -8,6 +8,7 @@ import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
+from caffezoo.net.onnx_graph import output_name
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
@@ -45,7 +46,8 @@ class OpenVINOEngine(Engine):
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(self._onnx().SerializeToString())
-            model.reshape({name: list(shape) for name, shape in self.input_shapes.items() if name in _inputs(model)})
+            kept = {name for port in model.inputs for name in port.names}  # not those that no wanted blob needs
+            model.reshape({name: list(shape) for name, shape in self.input_shapes.items() if name in kept})
             compiled = core.compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
@@ -56,14 +58,14 @@ class OpenVINOEngine(Engine):
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
         self.precision = precision
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-        self._read = _inputs(compiled)  # OpenVINO drops inputs that nothing reads
         self._request = compiled.create_infer_request()
-        self._ports = {name: compiled.output(name) for name in self.outputs}
+        self._fed = {name for port in compiled.inputs for name in port.names}
+        self._ports = {name: compiled.output(output_name(self.network, name)) for name in self.outputs}
 
     def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
         try:
-            feed = {name: x for name, x in self._pad(feed, count).items() if name in self._read}
-            self._request.infer(feed, share_inputs=True)
+            batch = {name: x for name, x in self._pad(feed, count).items() if name in self._fed}
+            self._request.infer(batch, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
         tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
@@ -78,10 +80,6 @@ class OpenVINOEngine(Engine):
     def _close(self) -> None:
         self._request = None
         self._ports = {}
-
-
-def _inputs(model: Any) -> set[str]:
-    return {name for port in model.inputs for name in port.names}
 
 
 def _start() -> tuple[Any, str]:

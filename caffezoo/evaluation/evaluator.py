@@ -22,6 +22,7 @@ from caffezoo.evaluation.metrics import ErrorCounter
 from caffezoo.evaluation.pipeline import score_images
 from caffezoo.evaluation.result import EvaluationResult, Progress
 from caffezoo.evaluation.suspicion import suspicions
+from caffezoo.version import __version__
 
 
 def evaluate(
@@ -85,7 +86,7 @@ def evaluate(
     rest = dataset.images[len(done) :]
     scored = score_images(
         engine,
-        (image.path for image in rest),
+        dataset.items(range(len(done), len(dataset.images))),
         classifier.protocol,
         batch_size=engine.batch_size,
         output=classifier.output,
@@ -201,10 +202,8 @@ def _file_sha256(path: Path) -> str:
 
 
 def _versions(engine: str, engine_version: str) -> dict[str, str]:
-    from importlib.metadata import version
-
     return {
-        "caffezoo": version("caffezoo"),
+        "caffezoo": __version__,
         engine: engine_version,
         "cv2": load_cv2().__version__,
         "numpy": np.__version__,

@@ -6,10 +6,12 @@ Each becomes what :func:`caffezoo.evaluation.images.read_image` gives for the sa
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caffezoo.data.base import Dataset
 from caffezoo.errors import ImageError
 from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image, decode_image, read_image
 
@@ -18,6 +20,38 @@ if TYPE_CHECKING:
 
 ImageLike = Any
 """str, path-like, bytes, uint8 array or ``PIL.Image.Image``."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image in a data set.
+
+    Attributes
+    ----------
+    dataset : caffezoo.data.base.Dataset
+    place : int or None
+        None: a list names it and it is not there.
+    name : str
+        What messages call it.
+    """
+
+    dataset: Dataset
+    place: int | None
+    name: str
+
+    def content(self) -> bytes | NDArray[np.uint8]:
+        """Return the encoded bytes, or raw pixels.
+
+        Raises
+        ------
+        ImageError
+        """
+        if self.place is None:
+            raise ImageError("no such image", where=self.name)
+        try:
+            return self.dataset.read(self.place)
+        except ImageError as error:
+            raise ImageError(error.message, where=self.name, hint=error.hint) from None
 
 
 def is_pillow(item: object) -> bool:
@@ -36,6 +70,8 @@ def name_of(item: object, number: int) -> str:
     """Return what messages call an image: its path, or ``image 3`` (from 0) where it has none."""
     if isinstance(item, str | os.PathLike):
         return os.fsdecode(item)
+    if isinstance(item, Stored):
+        return item.name
     path = getattr(item, "filename", "") if is_pillow(item) else ""
     return os.fsdecode(path) if isinstance(path, str | os.PathLike) and path else f"image {number}"
 
@@ -45,7 +81,7 @@ def as_image(item: ImageLike, *, where: str | None = None) -> Image:
 
     Parameters
     ----------
-    item : str, path-like, bytes, array or PIL.Image.Image
+    item : str, path-like, bytes, array, PIL.Image.Image or Stored
         Arrays are uint8 of shape (height, width, 3) in the order B, G, R, as ``cv2.imread`` gives them; (height, width)
         and (height, width, 1) are grey, a fourth channel is left out. Of an image of Pillow the EXIF orientation
         is applied, as it is for files.
@@ -66,6 +102,12 @@ def as_image(item: ImageLike, *, where: str | None = None) -> Image:
         return read_image(item)
     if isinstance(item, bytes | bytearray | memoryview):
         return decode_image(bytes(item), where=where)
+    if isinstance(item, Stored):
+        content = item.content()
+        if not isinstance(content, bytes):
+            return _of_array(content, where)
+        pixels = decode_image(content, where=where)
+        return np.ascontiguousarray(pixels[:, :, ::-1]) if item.dataset.decodes_to == "RGB" else pixels
     if isinstance(item, np.ndarray):
         return _of_array(item, where)
     if is_pillow(item):

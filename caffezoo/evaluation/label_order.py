@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
+from caffezoo.data.label_sets import validation_labels, validation_number
 from caffezoo.errors import DataError
-from caffezoo.evaluation.labels import LabelledImage, read_label_list
-from caffezoo.zoo.resources import data_path
+from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.zoo.synsets import LABEL_ORDERS, synsets, wnid_labels
 
-VALIDATION_LIST = "cls/ILSVRC2012_val.txt"
 _WNID = re.compile(r"n\d{8}(?!\d)")
-_VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}", re.IGNORECASE)
 _PROVEN = 0.9
 
 
@@ -112,18 +109,12 @@ def evidence(images: Iterable[LabelledImage]) -> Evidence:
 def told_wnid(path: str) -> str | None:
     """Return the WordNet id of an ImageNet class that a file's name, or its folder's, tells."""
     folder, name = os.path.split(path)
-    validation = _VALIDATION.match(name)
-    if validation:
-        return _validation_wnids().get(validation.group().lower())
+    if (number := validation_number(name)) is not None:
+        return synsets("2012")[validation_labels()[number - 1]].wnid
+    if name.lower().startswith("ilsvrc2012_val_"):
+        return None
     for text in (name, os.path.basename(folder)):
         wnid = _WNID.match(text)
         if wnid and wnid.group() in wnid_labels():
             return wnid.group()
     return None
-
-
-@cache
-def _validation_wnids() -> Mapping[str, str]:
-    classes = synsets("2012")
-    listed = read_label_list(data_path(VALIDATION_LIST))
-    return {os.path.splitext(os.path.basename(image.path))[0].lower(): classes[image.label].wnid for image in listed}

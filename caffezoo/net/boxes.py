@@ -17,20 +17,23 @@ MAX_CANDIDATES = 50_000
 def areas(boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
     """Return the areas of boxes [..., 4]; 0 where an end lies before its start."""
     sides = boxes[..., 2:] - boxes[..., :2]
-    return np.array(np.where((sides < 0).any(-1), 0, (sides + pixel).prod(-1)))
+    found: np.ndarray = np.where((sides < 0).any(-1), 0, (sides + pixel).prod(-1))
+    return found
 
 
 def overlaps(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
     """Return the area that one box [4] shares with each of boxes [n, 4]."""
     sides = np.minimum(one[2:], boxes[:, 2:]) - np.maximum(one[:2], boxes[:, :2]) + pixel
-    return np.asarray(np.clip(sides, 0, None).prod(1))
+    shared: np.ndarray = np.clip(sides, 0, None).prod(1)
+    return shared
 
 
 def jaccard(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
     """Return intersection over union of one box [4] with each of boxes [n, 4]; 0 where they share nothing."""
     shared = overlaps(one, boxes, pixel)
     union = areas(one, pixel) + areas(boxes, pixel) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+    share: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+    return share
 
 
 def suppress(

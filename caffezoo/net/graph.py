@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from caffezoo.errors import BindingError, UnknownNameError
+from caffezoo.errors import BindingError, UnknownLayerError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel import read_weights
 from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
-from caffezoo.net.layer import BlobId, Shape, make_layer
+from caffezoo.net.layer import BlobId, Shape, layer_class, make_layer
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
 
 __all__ = ["Network", "Node", "Weights"]
@@ -240,10 +240,34 @@ class Network:
                     return shape
         raise UnknownNameError("blob", blob, {t.name for n in self.nodes for t in n.tops}, where=self.path)
 
+    def _check_types(self) -> None:
+        """Raise if there are layers of types that nobody has registered; the message names them all, with their lines.
+
+        Raises
+        ------
+        UnknownLayerError
+        """
+        places = zip(self.prototxt.net.layer, self.prototxt.lines, strict=True)
+        unknown = [(proto, line) for proto, line in places if layer_class(proto.type) is None]
+        if not unknown:
+            return
+        found: dict[str, list[str]] = {}
+        for proto, line in unknown:
+            found.setdefault(proto.type, []).append(f"'{proto.name}'" + (f" (line {line})" if line else ""))
+        if len(unknown) == 1:
+            make_layer(unknown[0][0], f"{self.path}:{unknown[0][1]}" if unknown[0][1] else self.path)
+        said = "; ".join(f"{kind}: {', '.join(where)}" for kind, where in sorted(found.items()))
+        raise UnknownLayerError(
+            f"{len(unknown)} layers of {len(found)} unknown type(s): {said}",
+            where=self.path,
+            hint="give their classes by --layers FILE.py",
+        )
+
     def _infer(self, override: dict[str, Shape], inputs: dict[str, Shape]) -> tuple[Node, ...]:
         shapes: dict[BlobId, Shape] = {}
         current: dict[str, BlobId] = {}
         nodes = []
+        self._check_types()
         keys = layer_keys(proto.name for proto in self.prototxt.net.layer)
         for proto, line, key in zip(self.prototxt.net.layer, self.prototxt.lines, keys, strict=True):
             where = f"{self.path}:{line}" if line else self.path

@@ -26,8 +26,6 @@ class HostLayer(Layer):
 
     Attributes
     ----------
-    bounded_axis : int, optional
-        Axis of its tops that may be shorter than their shapes say: those hold the most that there can be.
     in_caffe : bool
         Whether BVLC Caffe has the layer: engine ``caffe`` then runs it itself.
     """
@@ -35,7 +33,6 @@ class HostLayer(Layer):
     on_host = True
     in_place_allowed = False
     differentiable = False
-    bounded_axis: ClassVar[int | None] = None
     in_caffe: ClassVar[bool] = False
 
     def host(self, bottoms: Sequence[np.ndarray], blobs: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -94,6 +94,7 @@ class Layer:
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
     on_host: ClassVar[bool] = False  # engines run it in numpy, between compiled parts: see net/host_layer.py
+    bounded_axis: ClassVar[int | None] = None  # of its tops: data may leave less there than the shapes say
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
@@ -281,14 +282,24 @@ def register(*types: str) -> Callable[[_L], _L]:
     return decorate
 
 
-@cache
 def layer_types() -> Mapping[str, type[Layer]]:
-    """Return every registered layer class by its Caffe type."""
+    """Return every registered layer class by its Caffe type, those that were registered last among them."""
+    _import_own()
+    return dict(sorted(_REGISTRY.items()))
+
+
+def layer_class(layer_type: str) -> type[Layer] | None:
+    """Return the class of a layer type, None if it has none."""
+    _import_own()
+    return _REGISTRY.get(layer_type)
+
+
+@cache
+def _import_own() -> None:
     import caffezoo.net.layers as package
 
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_REGISTRY.items()))
 
 
 def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> Layer:
@@ -299,11 +310,10 @@ def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) 
     UnknownLayerError
         If no class is registered for its type; the message carries the nearest types.
     """
-    try:
-        cls = layer_types()[proto.type]
-    except KeyError:
+    cls = layer_class(proto.type)
+    if cls is None:
         near = UnknownNameError("layer type", proto.type, layer_types())
         raise UnknownLayerError(
             f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=near.hint
-        ) from None
+        )
     return cls(proto, where, phase)

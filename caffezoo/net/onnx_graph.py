@@ -1,7 +1,7 @@
 """ONNX export: a loop over the layers, and the scope in which a layer writes its operators.
 
-The model's batch axis is free, it holds standard operators only, and every operator is named after its layer, so that
-a runtime's profile can be read layer by layer.
+The model holds standard operators only, and every operator is named after its layer, so that a runtime's profile can be
+read layer by layer. Its batch axis is free, unless a layer has no form with a free one: then all its shapes are fixed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class OnnxGraph:
     def __init__(self) -> None:
         self.operators: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self.fixed_batch = False
         self._names: set[str] = set()
         self._small: dict[tuple[str, Shape, bytes], str] = {}
 
@@ -71,7 +72,8 @@ class LayerScope:
     bottoms : list of str
         Tensor names.
     bottom_shapes, top_shapes : tuple of shape
-        At the network's own batch size: only axes after the first may be written into the model.
+        At the network's own batch size: only axes after the first may be written into the model, unless the layer
+        calls :meth:`fix_batch`.
     blobs : tuple of ndarray
         The layer's learned blobs, float32.
     """
@@ -108,9 +110,22 @@ class LayerScope:
         """Append a Reshape; 0 copies the axis at the same place (use it for the batch), one -1 is inferred."""
         return self.op("Reshape", x, self.ints(dims))
 
+    def fix_batch(self) -> None:
+        """Say that the layer's form holds at the network's own shapes only: the model's batch axis is not free then."""
+        self._graph.fixed_batch = True
+
     def refuse(self, message: str) -> LoweringError:
         """Return the error to raise where no exact form exists."""
         return LoweringError(message, where=self.node.layer.label)
+
+
+def output_name(network: Network, blob: str) -> str:
+    """Return the name of a blob among a model's outputs.
+
+    It is the blob's own, unless an input has it (a blob that nothing reads, or that was rewritten in place): ONNX wants
+    every name once, so that such an output is called ``<blob>/out``.
+    """
+    return f"{blob}/out" if blob in network.inputs else blob
 
 
 def to_onnx(
@@ -136,7 +151,8 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        Inputs and outputs carry the blobs' names; axis 0 is the free axis ``N``.
+        Inputs and outputs carry the blobs' names (:func:`output_name`); axis 0 is the free axis ``N``, unless inputs
+        differ in it or a layer has no such form.
 
     Raises
     ------
@@ -149,53 +165,58 @@ def to_onnx(
 
     graph = OnnxGraph()
     tensors: dict[BlobId, str] = {}
-    inputs = []
+    inputs: list[tuple[str, int, Shape]] = []
     nodes = needed_nodes(network, outputs)
-    batch = next((shape[0] for shape in network.inputs.values() if shape), 1)
     for node in nodes:
         if node.layer.is_input:
             for blob, shape in zip(node.tops, node.top_shapes, strict=True):
                 if transform is None:
                     tensors[blob] = blob.name
-                    first = ["N" if shape[0] == batch else f"N_{blob.name}"] if shape else []
-                    inputs.append(helper.make_tensor_value_info(blob.name, TensorProto.FLOAT, [*first, *shape[1:]]))
+                    inputs.append((blob.name, TensorProto.FLOAT, shape))
                 elif not inputs:
                     tensors[blob] = _image_input(graph, blob.name, transform)
                     kind = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}[input_dtype]
-                    inputs.append(helper.make_tensor_value_info(blob.name, kind, ["N", *shape[2:], shape[1]]))
+                    inputs.append((blob.name, kind, (shape[0], *shape[2:], shape[1])))
             continue
         blobs = network.weights.get(node.key, ())
         if len(blobs) != len(node.blob_shapes):
             raise BindingError("has no weights", where=node.layer.label, hint="load a caffemodel first")
         scope = LayerScope(graph, node, [tensors[b] for b in node.bottoms], blobs)
         tensors.update(zip(node.tops, node.layer.onnx(scope), strict=True))
-    final = []
+    final: list[tuple[str, int, Shape]] = []
+    varying: dict[str, int] = {}
     last = {t.name: (t, s) for node in nodes for t, s in zip(node.tops, node.top_shapes, strict=True)}
     for name in outputs if outputs is not None else network.outputs:
         blob, shape = last[name]
-        if tensors[blob] != name and name in network.inputs:
-            raise LoweringError(
-                f"output '{name}' has the name of an input, which ONNX does not allow",
-                where=network.path,
-                hint="give the last in-place layer a top of its own",
-            )
-        graph.operators.append(helper.make_node("Identity", [tensors[blob]], [f"{name}"], name=f"output {name}"))
-        final.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, _free_shape(blob, shape, nodes)))
-    model_graph = helper.make_graph(graph.operators, network.name or "net", inputs, final, graph.constants)
+        top = output_name(network, name)
+        graph.operators.append(helper.make_node("Identity", [tensors[blob]], [top], name=f"output {name}"))
+        final.append((top, TensorProto.FLOAT, shape))
+        maker = next(node.layer for node in nodes if blob in node.tops)
+        if maker.bounded_axis is not None:
+            varying[top] = maker.bounded_axis
+    batches = {shape[:1] for _, _, shape in inputs}
+    free = batches.pop() if len(batches) == 1 and not graph.fixed_batch else None
+    infos = [
+        [
+            helper.make_tensor_value_info(name, kind, _dims(shape, free, varying.get(name)))
+            for name, kind, shape in ports
+        ]
+        for ports in (inputs, final)
+    ]
+    model_graph = helper.make_graph(graph.operators, network.name or "net", *infos, graph.constants)
     return helper.make_model(
         model_graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="caffezoo"
     )
 
 
-def _free_shape(blob: BlobId, shape: Shape, nodes: Sequence[Node]) -> list[int | str]:
-    """Return an output's shape with names for the axes whose length only data give."""
-    free: list[int | str] = ["N", *shape[1:]] if shape else []
-    maker = next(node.layer for node in nodes if blob in node.tops)
-    axis = getattr(maker, "bounded_axis", None)
-    if axis is not None and axis < len(free):
-        free[0] = shape[0]
-        free[axis] = f"M_{blob.name}"
-    return free
+def _dims(shape: Shape, free: Shape | None, varying: int | None) -> list[str | int | None]:
+    """Return the shape of a model's input or output; ``free`` is the size of a batch axis that is free, in a tuple, and
+    ``varying`` an axis whose length only data give."""
+    if varying is not None:
+        return [None if axis == varying else size for axis, size in enumerate(shape)]
+    if free is None or not shape:
+        return list(shape)
+    return ["N" if shape[:1] == free else None, *shape[1:]]
 
 
 def needed_nodes(network: Network, outputs: Sequence[str] | None) -> list[Node]:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from caffezoo.report.page_snippet import preprocessing_code
 from caffezoo.report.page_summary import WEIGHTS_STATES, Summary, shown_series, summaries
 from caffezoo.report.time_series import TimeSeries
 from caffezoo.report.zoo_data import ZooData
+from caffezoo.version import __version__
 from caffezoo.zoo.resources import data_root
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Pages:
             lstrip_blocks=True,
         )
         found.filters["data"] = _data_block
-        found.globals.update(version=version("caffezoo"), mark=MARK)
+        found.globals.update(version=__version__, mark=MARK)
         return found
 
     @cached_property

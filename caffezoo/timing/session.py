@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from caffezoo.errors import ZooError
 from caffezoo.report.rows import TimeRow
@@ -15,6 +14,7 @@ from caffezoo.timing.device import accelerator_versions
 from caffezoo.timing.measurement import Measurement, measure
 from caffezoo.timing.networks import Job, input_side
 from caffezoo.timing.subjects import LayerTime, Settings, open_subject
+from caffezoo.version import __version__
 
 BINARY = "caffe-time"
 """Name of the real program among engines in records."""
@@ -111,7 +111,7 @@ def measure_job(
                 times.layers,
                 subject.memory_peak_bytes,
                 {
-                    "caffezoo": version("caffezoo"),
+                    "caffezoo": __version__,
                     engine: subject.version,
                     **accelerator_versions(subject.settings.gpu),
                 },
@@ -167,7 +167,7 @@ def measure_binary(
             LayerTime(x.name, x.type or types.get(x.name, "Split"), x.forward_ms, x.backward_ms) for x in times.layers
         ),
         None,
-        {"caffezoo": version("caffezoo"), BINARY: caffe_version(program), **accelerator_versions(gpu)},
+        {"caffezoo": __version__, BINARY: caffe_version(program), **accelerator_versions(gpu)},
         job.prototxt_sha256,
         f"means of caffe time; forward and backward {times.steady_ms:g} ms at the median after the first iteration",
     )

@@ -25,6 +25,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def pictures() -> Pictures:
+    return draw_pictures()
+
+
+def draw_pictures() -> Pictures:
     """(file name, JPEG, label), by name."""
     rng = np.random.default_rng(5)
     found = []

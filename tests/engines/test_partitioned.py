@@ -44,10 +44,8 @@ class PositiveRows(HostLayer):
 @pytest.fixture(autouse=True)
 def _layer_of_tests() -> Iterator[None]:
     seam.register("TestPositiveRows")(PositiveRows)
-    seam.layer_types.cache_clear()
     yield
     del seam._REGISTRY["TestPositiveRows"]
-    seam.layer_types.cache_clear()
 
 
 def _network() -> Network:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
+from caffezoo.data.lists import read_list
 from caffezoo.evaluation.label_order import evidence, told_wnid
-from caffezoo.evaluation.labels import LabelledImage, read_label_list
+from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.zoo.resources import data_path
 from caffezoo.zoo.synsets import label_permutation, synsets
 
-VALIDATION = read_label_list(data_path("cls/ILSVRC2012_val.txt"))
+VALIDATION = [LabelledImage(i.name, i.label, i.where) for i in read_list(data_path("cls/ILSVRC2012_val.txt")).images]
 TO_2015 = label_permutation("2012", "2015")
 
 

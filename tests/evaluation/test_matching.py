@@ -7,14 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caffezoo.data.lists import read_list
 from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.labels import LabelledImage, read_label_list
+from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.matching import match_labels
 from caffezoo.zoo.resources import data_path
 from caffezoo.zoo.synsets import label_permutation, synsets, wnid_labels
 
-VALIDATION = read_label_list(data_path("cls/ILSVRC2012_val.txt"))[:60]
+VALIDATION = [
+    LabelledImage(i.name, i.label, i.where) for i in read_list(data_path("cls/ILSVRC2012_val.txt"), limit=60).images
+]
 TO_2015 = label_permutation("2012", "2015")
 
 

@@ -147,6 +147,19 @@ def test_phase_decides_which_layers_are_kept() -> None:
     assert Network.from_text(text, phase=pb.TRAIN).outputs == ("fc",)
 
 
+def test_every_unknown_layer_is_named_at_once() -> None:
+    text = """input: "x" input_shape { dim: 1 }
+    layer { name: "one" type: "Zzyx" bottom: "x" top: "a" }
+    layer { name: "two" type: "ReLU" bottom: "a" top: "a" }
+    layer { name: "three" type: "Abcd" bottom: "a" top: "b" }
+    layer { name: "four" type: "Zzyx" bottom: "a" top: "c" }"""
+    with pytest.raises(UnknownLayerError) as caught:
+        Network.from_text(text)
+    assert caught.value.message == (
+        "3 layers of 2 unknown type(s): Abcd: 'three' (line 4); Zzyx: 'one' (line 2), 'four' (line 5)"
+    )
+
+
 def test_registering_a_type_twice_raises() -> None:
     assert "Convolution" in layer_types()
     with pytest.raises(ValueError, match="registered twice"):

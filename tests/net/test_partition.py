@@ -67,7 +67,7 @@ def test_parts_compute_what_the_network_does() -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 6, 6)).astype(np.float32)
     wanted = onnx_outputs(to_onnx(network), {"x": x})["onnxruntime"]
     plan = partition(network, None, _on_host("abs", "again"))
-    values = {blob: x for blob in plan.sources}
+    values = dict.fromkeys(plan.sources, x)
     for part in plan.parts:
         if isinstance(part, HostPart):
             for node in part.nodes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,13 @@ class Browser:
             assert time.monotonic() < end, f"never true: {expression}; console: {self.complaints()}"
             time.sleep(0.05)
         return value
+
+    def becomes(self, read: Callable[[], Any], wanted: Any, seconds: float = 30) -> None:
+        """Wait until what is read of the page is what it must be: after an action, a page may answer when it likes."""
+        end = time.monotonic() + seconds
+        while (found := read()) != wanted:
+            assert time.monotonic() < end, f"{found!r} never became {wanted!r}; console: {self.complaints()}"
+            time.sleep(0.05)
 
     def find(self, selector: str) -> Any:
         return self.driver.find_element("css selector", selector)

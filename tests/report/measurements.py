@@ -42,6 +42,8 @@ def evaluation_record(**changes: Any) -> dict[str, Any]:
         "data": "val",
         "label_list": "cls/ILSVRC2012_val.txt",
         "label_list_sha256": "3" * 64,
+        "label_order": "2015",
+        "drop_background": False,
         "images_sha256": "4" * 64,
         "versions": {"caffezoo": "0.1.0", "openvino": "2026.4.1"},
         **changes,

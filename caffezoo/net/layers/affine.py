@@ -95,7 +95,7 @@ class BroadcastLayer(Layer):
         """Append a learned blob in the rank of the first bottom."""
         rank, start, blob = len(scope.bottom_shapes[0]), self.start(scope.bottom_shapes), scope.blobs[index]
         if start == 0 and blob.ndim:
-            raise scope.refuse("a learned blob that spans the batch axis has no form with a free batch")
+            scope.fix_batch()  # a learned blob that spans the batch axis
         return scope.const(blob.reshape((1,) * start + blob.shape + (1,) * (rank - start - blob.ndim)))
 
     def _aligned_bottom(self, scope: LayerScope) -> str:

@@ -43,7 +43,7 @@ class Crop(Layer):
         offsets = dict(enumerate(self._offsets(len(x)), start))
         axes = [i for i in offsets if top[i] != x[i]]
         if 0 in axes:
-            raise scope.refuse("cropping the batch axis has no form with a free batch")
+            scope.fix_batch()
         if not axes:
             return [scope.bottoms[0]]
         starts, ends = [offsets[i] for i in axes], [offsets[i] + top[i] for i in axes]

@@ -77,13 +77,14 @@ class InnerProduct(Layer):
         shape, x = scope.bottom_shapes[0], scope.bottoms[0]
         start = self._start(shape)
         if start == 0:
-            raise scope.refuse("an inner product over the batch axis has no form with a free batch")
+            scope.fix_batch()
+            x = scope.reshape(x, [math.prod(shape)])
         if start == 1:
             if len(shape) > 2:
                 x = scope.op("Flatten", x, axis=1)
             blobs = [scope.blob(i) for i in range(len(scope.blobs))]
             return [scope.op("Gemm", x, *blobs, transB=0 if self.param.transpose else 1)]
-        if start < len(shape) - 1:
+        if 0 < start < len(shape) - 1:
             x = scope.reshape(x, [0, *shape[1:start], math.prod(shape[start:])])
         weight = scope.blobs[0] if self.param.transpose else scope.blobs[0].T
         y = scope.op("MatMul", x, scope.const(np.ascontiguousarray(weight)))

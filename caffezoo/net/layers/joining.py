@@ -89,7 +89,7 @@ class Slice(AxisLayer):
         if tops == 1:
             return [scope.bottoms[0]]
         if axis == 0:
-            raise scope.refuse("cutting the batch axis has no form with a free batch")
+            scope.fix_batch()
         return scope.ops("Split", scope.bottoms[0], scope.ints(self._sizes(shape[axis])), outputs=tops, axis=axis)
 
     def torch(self, scope: TorchScope) -> Compute:

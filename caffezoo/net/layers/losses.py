@@ -51,9 +51,9 @@ class LabelledLayer(Layer):
 
     def _labels(self, scope: LayerScope, axis: int) -> str:
         """Append the labels as int64, in the rank of the scores, with 1 on the class axis."""
-        if axis == 0:
-            raise scope.refuse("classes on the batch axis have no form with a free batch")
         line = [-1, *scope.bottom_shapes[0][1:]]
+        if axis == 0:
+            scope.fix_batch()
         line[axis] = 1
         return scope.reshape(scope.op("Cast", scope.bottoms[1], to=7), line)
 

@@ -96,7 +96,7 @@ class ArgMax(Layer):
             pair = [scope.op("Unsqueeze", t, scope.ints([1, *range(3, len(shape))])) for t in (indices, values)]
             return [scope.op("Concat", *pair, axis=1) if self.param.out_max_val else pair[0]]
         if axis == 0:
-            raise scope.refuse("an arg maximum over the batch axis has no form with a free batch")
+            scope.fix_batch()
         last = len(shape) - 1
         order = [i for i in range(last + 1) if i != axis] + [axis]
         if axis != last:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.layer import Affine, make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
@@ -39,11 +39,8 @@ def test_second_bottom_matches_caffe(
     axis = axis % len(shape)
     operand = shape[axis : axis + count]
     param = f"axis: {axis}" + (f" bias_term: {str(bias).lower()}" if kind == "Scale" else "")
-    blobs = None
-    if kind == "Scale" and bias and axis == 0:
-        param, blobs = "axis: 0", None  # a learned bias over the batch has no form with a free batch
     inputs = arrays({"x": shape, "s": operand}, seed)
-    assert assert_layer_matches_caffe(_text(kind, param, "s"), inputs, blobs, batch_free=axis == 0) == "matched"
+    assert assert_layer_matches_caffe(_text(kind, param, "s"), inputs, batch_free=axis == 0) == "matched"
 
 
 REFUSED = {
@@ -71,9 +68,10 @@ def test_refusal_names_the_layer(name: str) -> None:
         _layer("Scale", param, *("s" for _ in bottoms[1:])).top_shapes(bottoms)
 
 
-def test_a_learned_operand_over_the_batch_has_no_onnx_form() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("Scale", "axis: 0"), arrays({"x": (2, 3)}, 0), [np.ones(2)])
+def test_a_learned_operand_over_the_batch_runs_at_the_declared_batch() -> None:
+    inputs = arrays({"x": (2, 3)}, 0)
+    (found,) = forward(_text("Scale", "axis: 0"), inputs, [np.array([2, -1], np.float32)])
+    np.testing.assert_allclose(found, inputs["x"] * [[2], [-1]], rtol=1e-6)
 
 
 @given(shapes(), st.booleans())

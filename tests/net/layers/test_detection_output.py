@@ -153,7 +153,7 @@ def test_too_many_candidates_are_refused_and_a_top_k_of_a_billion_is_not() -> No
         "priors": np.stack([boxes.ravel(), np.full(4 * count, 0.1)])[None].astype(np.float32),
     }
     start = time.perf_counter()
-    with pytest.raises(EngineError, match="60000 boxes of class 1 .* the limit is 50000; give nms_param"):
+    with pytest.raises(EngineError, match=r"60000 boxes of class 1 .* the limit is 50000; give nms_param"):
         _run("num_classes: 2 nms_param { top_k: 1000000000 } keep_top_k: 1000000000", bottoms)
     found = _run("num_classes: 2 nms_param { top_k: 400 } keep_top_k: 1000000000", bottoms)
     assert found.shape == (400, 7)
@@ -177,5 +177,5 @@ def test_refusals(param: str, message: str) -> None:
 
 def test_what_has_no_onnx_form_says_so() -> None:
     bottoms = _three([0.6, 0.7, 0.4])
-    with pytest.raises(LoweringError, match="layer 'd' .*eta below 1"):
+    with pytest.raises(LoweringError, match=r"layer 'd' .*eta below 1"):
         to_onnx(network_of(_text("num_classes: 2 nms_param { eta: 0.9 }"), bottoms))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.layer import Affine, make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
@@ -33,9 +33,13 @@ def test_an_axis_out_of_range_and_no_outputs_are_refused() -> None:
         _layer("").top_shapes([(2, 3)])
 
 
-def test_the_batch_axis_cannot_be_flattened() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("num_output: 3 axis: 0"), arrays({"x": (2, 3)}, 0), [np.ones((3, 6)), np.ones(3)])
+def test_a_product_over_the_batch_axis_runs_at_the_declared_batch() -> None:
+    inputs, (weight, bias) = (
+        arrays({"x": (2, 3)}, 0),
+        (np.float32(np.arange(18).reshape(3, 6) / 8), np.ones(3, np.float32)),
+    )
+    (found,) = forward(_text("num_output: 3 axis: 0"), inputs, [weight, bias])
+    np.testing.assert_allclose(found, weight @ inputs["x"].ravel() + bias, rtol=1e-5)
 
 
 @given(shapes(), st.integers(1, 9))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import make_layer
 from caffezoo.net.onnx_graph import to_onnx
@@ -68,9 +68,11 @@ def test_slices_that_caffe_refuses_too(param: str) -> None:
     assert assert_layer_matches_caffe(text, arrays({"x": (2, 6, 3, 3)}, 0)) == "refused"
 
 
-def test_the_batch_axis_is_not_cut() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("Slice", ["x"], ["y", "z"], "slice_param { axis: 0 }"), arrays({"x": (2, 4)}, 0))
+def test_the_batch_axis_is_cut_at_the_declared_batch() -> None:
+    inputs = arrays({"x": (3, 4)}, 0)
+    found = forward(_text("Slice", ["x"], ["y", "z"], "slice_param { axis: 0 slice_point: 1 }"), inputs)
+    np.testing.assert_array_equal(found[0], inputs["x"][:1])
+    np.testing.assert_array_equal(found[1], inputs["x"][1:])
 
 
 @requires_caffe

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.errors import LoweringError, ShapeError
+from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import make_layer
 from caffezoo.net.onnx_graph import to_onnx
@@ -95,9 +95,11 @@ def test_a_second_top_takes_two_loss_weights() -> None:
         make_layer(layer_proto(_text("SoftmaxWithLoss", "", "y z"))).top_shapes([(3, 4), (3,)])
 
 
-def test_classes_on_the_batch_axis_have_no_onnx_form() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("Accuracy", "accuracy_param { axis: 0 }"), arrays({"x": (3, 4), "label": (4,)}, 0))
+def test_classes_on_the_batch_axis_run_at_the_declared_batch() -> None:
+    scores = np.eye(3, 4, dtype=np.float32)
+    labels = np.array([0, 2, 2, 0], np.float32)  # the last sample scores 0 everywhere: a tie counts against the label
+    (found,) = forward(_text("Accuracy", "accuracy_param { axis: 0 }"), {"x": scores, "label": labels})
+    assert found == 0.5
 
 
 def _text(kind: str, rest: str, tops: str = "y") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,9 +47,10 @@ def test_a_large_top_k_has_no_onnx_form() -> None:
         forward(_text("ArgMax", "argmax_param { top_k: 300 }"), arrays({"x": (2, 400)}, 0))
 
 
-def test_arg_max_over_the_batch_has_no_onnx_form() -> None:
-    with pytest.raises(LoweringError, match="free batch"):
-        forward(_text("ArgMax", "argmax_param { axis: 0 }"), arrays({"x": (2, 3)}, 0))
+def test_arg_max_over_the_batch_runs_at_the_declared_batch() -> None:
+    inputs = arrays({"x": (2, 3)}, 0)
+    (found,) = forward(_text("ArgMax", "argmax_param { axis: 0 }"), inputs)
+    np.testing.assert_array_equal(found, inputs["x"].argmax(0, keepdims=True))
 
 
 @requires_caffe
