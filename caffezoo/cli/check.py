@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from caffezoo.cli.networks import complete_network, index_option
-from caffezoo.errors import ZooError
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
+from caffezoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
@@ -33,19 +33,17 @@ class Checked:
     plain_layers: int
     sizes: str
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
+@takes_network(default="all", metavar="NET|PATTERN|all|FILES")
 def check(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|PATTERN|all", autocompletion=complete_network, help="A network, a pattern, or `all`."
-        ),
-    ] = "all",
+    arguments: NetworkArguments,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of the table.")] = False,
-    index: index_option = None,
 ) -> None:
     """Check networks: shapes at both presets, parameters against every known weight file, ONNX, plain-BVLC form.
+
+    Of a prototxt: its shapes, that the weights named fit it, ONNX and plain-BVLC form.
 
     Exits with 1 if any network has a fault.
 
@@ -56,19 +54,52 @@ def check(
     `caffezoo check 'se-*'`
 
     `caffezoo check all`
+
+    `caffezoo check deploy.prototxt net.caffemodel`
     """
     from caffezoo.cli.progress import track
+    from caffezoo.net.load_options import AS_DEPLOYED
     from caffezoo.zoo.index import load_index
 
-    zoo = load_index(index)
+    net = arguments.name
+    if net is None:
+        _report([check_file(arguments)], as_json)
+        return
+    if arguments.weights is not None or arguments.options != AS_DEPLOYED:
+        raise UsageError("networks of the index are checked as they are", hint="a prototxt takes weights and --shape")
+    zoo = load_index(arguments.index)
     entries = zoo.list("*") if net == "all" else zoo.list(net) if any(c in net for c in "*?[") else [zoo.network(net)]
-    results = [check_entry(entry) for entry in track(entries, "checking", key=lambda e: e.name)]
+    _report([check_entry(entry) for entry in track(entries, "checking", key=lambda e: e.name)], as_json)
+
+
+def _report(results: list[Checked], as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(r) for r in results]))
     else:
         _print(results)
     if any(r.faults for r in results):
         raise typer.Exit(1)
+
+
+def check_file(arguments: NetworkArguments) -> Checked:
+    """Check a prototxt, with the weights where a file of them is named."""
+    from caffezoo.net.cost import network_cost
+
+    faults: list[str] = []
+    parameters, gmacs, operators, plain_layers, sizes = 0, 0.0, 0, 0, ""
+    notes: tuple[str, ...] = ()
+    try:
+        network = arguments.open()
+        notes = network.notes
+        cost = network_cost(network)
+        parameters, gmacs = cost.parameters, cost.macs / 1e9
+        sizes = "/".join(dict.fromkeys(str(shape[2]) for shape in network.inputs.values() if len(shape) == 4))
+        operators, plain_layers = _onnx_operators(network), _plain_layers(network)
+    except UsageError:
+        raise
+    except ZooError as error:
+        faults.append(str(error))
+    return Checked(arguments.title, parameters, gmacs, operators, plain_layers, sizes, tuple(faults), notes)
 
 
 def check_entry(entry: NetworkEntry) -> Checked:
@@ -79,6 +110,7 @@ def check_entry(entry: NetworkEntry) -> Checked:
 
     faults: list[str] = []
     parameters, gmacs, operators, plain_layers, sizes = 0, 0.0, 0, 0, []
+    notes: tuple[str, ...] = ()
     try:
         declared = Network.load(entry.prototxt_path).reshaped(batch=1)
         small = declared.resized(entry.preprocessing.small.crop_size)
@@ -94,9 +126,11 @@ def check_entry(entry: NetworkEntry) -> Checked:
         faults += _weight_sizes(entry, cost.blob_elements)
         operators = _onnx_operators(small)
         plain_layers = _plain_layers(small)
+        notes = declared.notes
+        tell_notes(notes)
     except ZooError as error:
         faults.append(str(error))
-    return Checked(entry.name, parameters, gmacs, operators, plain_layers, "/".join(sizes), tuple(faults))
+    return Checked(entry.name, parameters, gmacs, operators, plain_layers, "/".join(sizes), tuple(faults), notes)
 
 
 def _weight_sizes(entry: NetworkEntry, blob_elements: int) -> list[str]:

@@ -9,14 +9,14 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say, shown
-from caffezoo.errors import ImageError
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
+from caffezoo.errors import ImageError, UsageError
 
 
+@takes_network(sift="images")
 def classify(
+    arguments: NetworkArguments,
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    net: recipes.NetOption = None,
-    prototxt: recipes.PrototxtOption = None,
-    weights: recipes.WeightsOption = None,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     resize: recipes.ResizeOption = None,
@@ -34,7 +34,6 @@ def classify(
     top: Annotated[int, typer.Option(help="Classes to name.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON array instead.")] = False,
     caffe_python: recipes.CaffePythonOption = None,
-    index: recipes.IndexOption = None,
 ) -> None:
     """Name the most probable classes of images.
 
@@ -45,18 +44,19 @@ def classify(
     `caffezoo classify dog.jpg --net efficientnet-lite0`
 
     `caffezoo classify *.jpg --net open-nsfw --json`
+
+    `caffezoo classify deploy.prototxt net.caffemodel dog.jpg --mean 104 117 123`
     """
     from caffezoo.evaluation.classification import classify as run
     from caffezoo.evaluation.classifier import open_classifier
 
+    if not images:
+        raise UsageError("which image?", hint="give one or more image files")
     recipe = recipes.make_recipe(
-        net,
-        prototxt,
-        weights,
+        arguments,
         mean=mean,
         std=std,
         resize=resize,
-        index=index,
         network_order=network_order,
         labels=labels,
         drop_background=drop_background,
@@ -74,15 +74,16 @@ def classify(
         caffe_python=caffe_python,
     )
     found, unreadable = [], 0
-    for note in classifier.notes:
-        say("note", note)
+    tell_notes(classifier.network_notes)
+    tell_notes(classifier.notes, "note")
+    notes = [*classifier.network_notes, *classifier.notes]
     try:
         for outcome in run(classifier, images, top=top):
             if isinstance(outcome, ImageError):
                 unreadable += 1
                 say("error", outcome)
             elif as_json:
-                found.append(outcome.to_json())
+                found.append({**outcome.to_json(), "notes": notes})
             else:
                 print(shown(outcome.image))
                 for guess in outcome.top:

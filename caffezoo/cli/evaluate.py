@@ -13,6 +13,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say, shown
+from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
 SHOWN_UNREADABLE = 20
 
 
+@takes_network()
 def evaluate(
-    net: recipes.NetOption = None,
-    prototxt: recipes.PrototxtOption = None,
-    weights: recipes.WeightsOption = None,
+    arguments: NetworkArguments,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     resize: recipes.ResizeOption = None,
@@ -77,7 +77,6 @@ def evaluate(
     ] = False,
     results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
-    index: recipes.IndexOption = None,
 ) -> None:
     """Measure a network's top-1 and top-5 error on labelled images.
 
@@ -104,13 +103,10 @@ def evaluate(
         raise UsageError("--results is for --record")
     store = writable_store(results) if record else None
     recipe = recipes.make_recipe(
-        net,
-        prototxt,
-        weights,
+        arguments,
         mean=mean,
         std=std,
         resize=resize,
-        index=index,
         network_order=network_order,
         drop_background=drop_background,
     )
@@ -136,8 +132,8 @@ def evaluate(
     )
     try:
         dataset = match_labels(dataset, recipe.label_order, classifier.classes)
-        for note in (*classifier.notes, *dataset.notes):
-            say("note", note)
+        tell_notes(classifier.network_notes)
+        tell_notes((*classifier.notes, *dataset.notes), "note")
         journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
         if journal and journal.outcomes:
             done = f"{len(journal.outcomes)} of {len(dataset.images)} images"
@@ -157,7 +153,8 @@ def evaluate(
     _report_unreadable(result)
     for warning in result.warnings:
         say("warning", warning)
-    line = json.dumps({**result.to_json(), **provenance(given_command())})
+    note = short_note(classifier.network_notes, recipe.prototxt, recipe.weights)
+    line = json.dumps({**result.to_json(), "note": note, **provenance(given_command())})
     if as_json:
         print(line)
     else:

@@ -7,21 +7,14 @@ from typing import Annotated
 
 import typer
 
-from caffezoo.cli.networks import complete_network, index_option, open_with_weights
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network
 from caffezoo.errors import UsageError
 
 
+@takes_network()
 def export(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|FILE", autocompletion=complete_network, help="A network of the zoo, or a prototxt file."
-        ),
-    ],
+    arguments: NetworkArguments,
     onnx: Annotated[Path, typer.Option(help="Write the ONNX model here.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")
-    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
     ] = None,
@@ -31,7 +24,6 @@ def export(
     keep_batch_norm: Annotated[
         bool, typer.Option("--keep-batch-norm", help="Do not fold batch norm and scale into convolutions.")
     ] = False,
-    index: index_option = None,
 ) -> None:
     """Write a network as an ONNX model of standard operators, with a free batch axis.
 
@@ -50,7 +42,7 @@ def export(
 
     if not onnx.parent.is_dir():
         raise UsageError(f"no such folder: {onnx.parent}")
-    network = open_with_weights(net, weights, index)
+    network = arguments.open_with_weights()
     if size is not None:
         network = network.resized(size)
     if not keep_batch_norm:

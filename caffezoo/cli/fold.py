@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caffezoo.cli.networks import complete_network, index_option, open_with_weights
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from caffezoo.net.folding import Folding
 
 
+@takes_network()
 def fold(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|FILE", autocompletion=complete_network, help="A network of the zoo, or a prototxt file."
-        ),
-    ],
-    weights: Annotated[
-        Path | None, typer.Option(help="caffemodel or HDF5 weights; a network of the zoo fetches its own.")
-    ] = None,
+    arguments: NetworkArguments,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Write NAME.prototxt and NAME.caffemodel there."),
@@ -42,7 +35,6 @@ def fold(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
-    index: index_option = None,
 ) -> None:
     """Fold batch norm, scale and bias layers wherever that is exact, and prove it.
 
@@ -62,7 +54,7 @@ def fold(
 
     if samples < 0:
         raise UsageError(f"{samples} samples are fewer than none")
-    network = open_with_weights(net, weights, index)
+    network = arguments.open_with_weights()
     folding = fold_network(network)
     merged = compare_merged(network, _blobs(against)) if against is not None else None
     deltas = rounding(network, folding)
@@ -77,7 +69,7 @@ def fold(
             engine=engine,
             caffe_python=caffe_python,
         )
-    files = _write(folding, output, Path(net).stem if network.path == net else net, force) if output else []
+    files = _write(folding, output, arguments.title, force) if output else []
     if as_json:
         print(json.dumps(_record(folding, deltas, found, merged, files)))
     else:
@@ -157,4 +149,5 @@ def _record(
         "agreement": None if found is None else asdict(found),
         "merged": None if merged is None else [asdict(layer) for layer in merged],
         "files": [str(file) for file in files],
+        "notes": list(folding.network.notes),
     }

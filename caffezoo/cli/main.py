@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
         "time": ("caffezoo.cli.time", "time"),
+        "precision": ("caffezoo.cli.precision", "precision"),
     },
     "Convert": {
         "import": ("caffezoo.cli.import_", "import_"),

@@ -1,4 +1,4 @@
-"""Which trained network a command means, and how it sees images: flags to a recipe."""
+"""How a trained network sees images: flags to a recipe."""
 
 from __future__ import annotations
 
@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caffezoo.cli.networks import complete_network
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from caffezoo.cli.network_arguments import NetworkArguments
     from caffezoo.data.opening import DataOptions
     from caffezoo.evaluation.classifier import Recipe
 
 Triple = tuple[float, float, float]
 
-NetOption = Annotated[
-    str | None,
-    typer.Option(help="A network of the zoo; its weights are fetched where needed.", autocompletion=complete_network),
-]
-PrototxtOption = Annotated[Path | None, typer.Option(help="A prototxt file, instead of --net.")]
-WeightsOption = Annotated[Path | None, typer.Option(help="caffemodel or HDF5 weights; with --net instead of its own.")]
 MeanOption = Annotated[Triple | None, typer.Option(metavar="B G R", help="Mean to subtract, 0..255.")]
 StdOption = Annotated[Triple | None, typer.Option(metavar="B G R", help="Standard deviation to divide by, 0..255.")]
 ResizeOption = Annotated[
@@ -75,7 +69,6 @@ ClassNamesOption = Annotated[
         "--classes", metavar="FILE", help="Names of classes, one a line, for folders that are named by class."
     ),
 ]
-IndexOption = Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")]
 
 
 def data_options(
@@ -90,14 +83,11 @@ def data_options(
 
 
 def make_recipe(
-    net: str | None,
-    prototxt: Path | None,
-    weights: Path | None,
+    network: NetworkArguments,
     *,
     mean: Triple | None,
     std: Triple | None,
     resize: str | None,
-    index: Path | None,
     network_order: str | None = None,
     labels: Path | None = None,
     drop_background: bool = False,
@@ -107,7 +97,7 @@ def make_recipe(
     Raises
     ------
     UsageError
-        Neither or both are given, or files without what the index would know.
+        Files without what the index would know.
     FetchError
         The weights cannot be had.
     """
@@ -116,33 +106,24 @@ def make_recipe(
     from caffezoo.evaluation.classifier import Recipe
 
     _check_scaling(mean, std)
-    if (net is None) == (prototxt is None):
-        raise UsageError("which network?", hint="give --net NAME, or --prototxt FILE --weights FILE --mean B G R")
-    if net is not None:
-        from caffezoo.zoo.index import load_index
-
-        entry = load_index(index).network(net)
-        if weights is None:
-            from caffezoo.cli.progress import fetch_with_progress
-
-            weights = fetch_with_progress(entry)
-        recipe = Recipe.from_entry(entry, _existing(weights))
+    entry = network.entry
+    if entry is not None:
+        recipe = replace(Recipe.from_entry(entry, network.weights_file), options=network.options)
         recipe = replace(recipe, mean=mean or recipe.mean, std=std or recipe.std, resize=resize or recipe.resize)
         return _with_classes(recipe, network_order, labels, drop_background)
-    assert prototxt is not None
-    if weights is None:
-        raise UsageError("a prototxt file needs --weights FILE")
+    weights = network.weights_file
     if mean is None:
         raise UsageError(
             "a prototxt does not say what was subtracted in training", hint="give --mean B G R (and --std B G R)"
         )
     recipe = Recipe(
-        name=prototxt.stem,
-        prototxt=_existing(prototxt),
-        weights=_existing(weights),
+        name=network.title,
+        prototxt=network.file,
+        weights=weights,
         mean=mean,
         std=std or (1.0, 1.0, 1.0),
         resize=resize or "short",
+        options=network.options,
     )
     return _with_classes(recipe, network_order, labels, drop_background)
 
@@ -160,12 +141,6 @@ def _with_classes(recipe: Recipe, order: str | None, labels: Path | None, drop_b
         names = read_names(labels)
     order = order or recipe.label_order
     return replace(recipe, label_order=order, class_names=names, drop_background=drop_background)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError("no such file", where=str(path))
-    return path
 
 
 def _check_scaling(mean: Triple | None, std: Triple | None) -> None:

@@ -11,26 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caffezoo.cli.console import shown
-from caffezoo.cli.networks import complete_network, index_option, open_network
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
 
 
+@takes_network()
 def show(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|FILE", autocompletion=complete_network, help="A network of the zoo, or a prototxt file."
-        ),
-    ],
+    arguments: NetworkArguments,
     size: Annotated[
         int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the graph as SVG into this file.")] = None,
     dot: Annotated[Path | None, typer.Option(help="Write the graph for Graphviz into this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
-    index: index_option = None,
 ) -> None:
     """Show a network's layers with output shapes, parameters and multiply-accumulates, and its totals.
 
@@ -39,9 +34,15 @@ def show(
     `caffezoo show efficientnet-lite0`
 
     `caffezoo show my/deploy.prototxt --size 320 --svg graph.svg`
+
+    `caffezoo show train_val.prototxt --phase TRAIN --shape data=32,3,224,224`
     """
-    network, entry = open_network(net, index=index)
-    network = network.reshaped(batch=1) if size is None else network.resized(size, batch=1)
+    from caffezoo.net.batch import at_batch, possible_batch
+
+    network, entry = arguments.open(), arguments.entry
+    network = network if size is None else network.resized(size)
+    if not arguments.options.shapes:
+        network = at_batch(network, possible_batch(network, 1))
     if svg:
         from caffezoo.net.drawing import draw_svg
 
@@ -116,5 +117,3 @@ def _print_table(network: Network) -> None:
     print(
         f"activations  {cost.activations:,} values of convolutions and products; {memory / 2**20:.1f} MiB in all blobs"
     )
-    for note in network.notes:
-        print(f"note         {shown(note)}")

@@ -13,6 +13,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
+from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.cli.timing_output import print_csv, print_summary, print_table
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 BINARY_ITERATIONS = 10
 
 
+@takes_network(weights=False, metavar="NET[,NET]|all|FILE")
 def time(
-    net: Annotated[str, typer.Option(metavar="NAME[,NAME]|all|FILE", help="Networks of the zoo, or a prototxt.")],
+    arguments: NetworkArguments,
     engines: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +49,10 @@ def time(
     ] = None,
     preset: Annotated[str, typer.Option(metavar="small|large|small,large", help="Input sizes of the zoo.")] = "small",
     crop_size: Annotated[int | None, typer.Option(help="Side of the input in px, instead of a preset.")] = None,
-    batch: Annotated[str, typer.Option(metavar="N[,N]", help="Batch sizes, one after the other.")] = "1",
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="N[,N]", help="Batch sizes, one after the other. Default: that of --shape, or 1."),
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Runs of the network, and of its layers. Default: as --budget allows.")
     ] = None,
@@ -80,7 +85,6 @@ def time(
     ] = None,
     results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
-    index: recipes.IndexOption = None,
 ) -> None:
     """Measure a network's forward and backward time, in ms for a batch, as `caffe time` does.
 
@@ -89,7 +93,9 @@ def time(
 
     Examples:
 
-    `caffezoo time --net se-resnet50 --engine torch`
+    `caffezoo time se-resnet50 --engine torch`
+
+    `caffezoo time train_val.prototxt --phase TRAIN --shape data=32,3,32,32 --engine torch`
 
     `caffezoo time --net resnet18-priv --caffe ~/caffe/build/tools/caffe --iterations 50`
 
@@ -108,13 +114,16 @@ def time(
         raise UsageError("--results is for --record")
     if max_spread is not None and not (record and 0 < max_spread < float("inf")):
         raise UsageError("--max-spread is percent above 0, and for --record")
+    o = arguments.options
+    if record and (o.phase, o.level, o.stages) != ("TEST", 0, ()):
+        raise UsageError("--record keeps times of networks as they are deployed: without --phase, --level and --stage")
     if iterations is not None and iterations < 1:
         raise UsageError(f"{iterations} iterations are not positive")
     if not 0 < budget < float("inf") or not 0 < timeout < float("inf"):
         raise UsageError("--budget and --timeout are seconds above 0")
     names = [BINARY] if caffe is not None else list(dict.fromkeys((engines or DEFAULT_ENGINE).split(",")))
     settings = [Settings(name, precision, threads, gpu, backward, caffe_python) for name in names]
-    jobs = _jobs(net, preset, crop_size, batch, index)
+    jobs = _jobs(arguments, preset, crop_size, batch)
     with_layers = layers if layers is not None else len({job.network for job in jobs}) == 1
     if caffe is None:
         _check(settings)
@@ -131,6 +140,7 @@ def time(
             def part(done: int, planned: int, number: int = number, job: Job = job) -> None:
                 show(number + (done / planned if planned else 0.0), job.network)
 
+            tell_notes(output.notes(job))
             wanted = [s for s in settings if not output.holds(job, s)]
             if caffe is None:
                 made = measure_job(
@@ -139,7 +149,7 @@ def time(
             else:
                 made = [_with_binary(job, caffe, iterations or BINARY_ITERATIONS, s, timeout, part) for s in wanted]
             failures += [m for m in made if isinstance(m, Failure)]
-            output.take([m for m in made if not isinstance(m, Failure)])
+            output.take(job, [m for m in made if not isinstance(m, Failure)])
     output.finish()
     if failures and len(jobs) * len(settings) == 1:
         raise failures[0].error
@@ -162,14 +172,15 @@ def _with_binary(
         return Failure(job, BINARY, error)
 
 
-def _jobs(net: str, preset: str, crop_size: int | None, batch: str, index: Path | None) -> list[Job]:
+def _jobs(network: NetworkArguments, preset: str, crop_size: int | None, batch: str | None) -> list[Job]:
     """Return what is to be measured, in order."""
     from dataclasses import replace
 
-    from caffezoo.cli.networks import is_file
     from caffezoo.timing.networks import Job, mixed, zoo_jobs
     from caffezoo.zoo.index import load_index
 
+    if batch is None:
+        batch = str(next((shape[0] for _, shape in network.options.shapes), 1))
     try:
         batches = [int(b) for b in batch.split(",")]
     except ValueError:
@@ -178,16 +189,16 @@ def _jobs(net: str, preset: str, crop_size: int | None, batch: str, index: Path 
         raise UsageError(f"--batch {batch} is not a list of positive numbers")
     if crop_size is not None and crop_size < 1:
         raise UsageError(f"a crop of {crop_size} px is none")
-    if is_file(net):
-        path = Path(net)
-        if not path.is_file():
-            raise UsageError("no such file", where=net)
-        return [Job(path.stem.removeprefix("deploy_"), path, crop_size, b) for b in batches]
-    known = load_index(index)
+    net = network.name
+    if net is None:
+        path = network.file
+        return [Job(path.stem.removeprefix("deploy_"), path, crop_size, b, network.options) for b in batches]
+    known = load_index(network.index)
     names = list(known) if net == "all" else [n.strip() for n in net.split(",")]
     jobs = zoo_jobs(known, names, [p.strip() for p in preset.split(",")], batches)
     if crop_size is not None:
-        jobs = list(dict.fromkeys(replace(job, crop_size=crop_size) for job in jobs))
+        jobs = [replace(job, crop_size=crop_size) for job in jobs]
+    jobs = list(dict.fromkeys(replace(job, options=network.options) for job in jobs))
     return mixed(jobs) if len(names) > 1 else jobs
 
 
@@ -220,6 +231,7 @@ class _Output:
         self._measured: list[Measurement] = []
         self._store: Store | None = None
         self._rows: tuple[TimeRow, ...] = ()
+        self._notes: dict[Path, tuple[str, ...]] = {}
         if record:
             self._store = writable_store(results)
             self._rows = self._store.time().rows
@@ -228,23 +240,32 @@ class _Output:
         """Tell whether the store has this measurement already."""
         if not self._rows:
             return False
-        from caffezoo.net.graph import Network
         from caffezoo.report.provenance import cpu_name
         from caffezoo.timing.networks import input_side
         from caffezoo.timing.session import is_measured
 
-        size = job.crop_size or input_side(Network.load(job.prototxt))
+        size = job.crop_size or input_side(job.options.load(job.prototxt))
         found = is_measured(self._rows, job, size, settings, cpu_name(), self._max_spread)
         self.skipped += found
         return found
 
-    def take(self, measured: Sequence[Measurement]) -> None:
+    def notes(self, job: Job) -> tuple[str, ...]:
+        """Return what the user has to know of a job's prototxt, and keep it for the records."""
+        if job.prototxt not in self._notes:
+            try:
+                self._notes[job.prototxt] = job.options.load(job.prototxt).notes
+            except ZooError:  # told when it is measured
+                self._notes[job.prototxt] = ()
+        return self._notes[job.prototxt]
+
+    def take(self, job: Job, measured: Sequence[Measurement]) -> None:
         from caffezoo.report.provenance import provenance
         from caffezoo.report.records import record_rows
 
         for m in measured:
             self._measured.append(m)
-            full = {**m.to_record(), **provenance(given_command())}
+            note = short_note([*filter(None, [m.note]), *self.notes(job)], job.prototxt)
+            full = {**m.to_record(), "notes": list(self.notes(job)), "note": note, **provenance(given_command())}
             if self._store is not None:
                 self._store.append(record_rows(full, f"network '{m.network}'"))
             if self.as_json:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from caffezoo.engines.feed import Feed
 from caffezoo.engines.program import EVERYTHING, PRECISIONS, arithmetic_of, network_to_run
+from caffezoo.engines.quantised import INT8, quantised_model
 from caffezoo.errors import EngineError, PrecisionError, ShapeError, UnknownNameError, UsageError
+from caffezoo.net.batch import at_batch
+from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
 
@@ -47,10 +51,10 @@ class Engine(ABC):
     Parameters
     ----------
     network : Network
-        With weights.
+        With weights. Only what the outputs depend on is run, and asked for.
     batch_size : int, optional
-        Largest batch that :meth:`run` takes, and the one that it is tuned for. With None the network runs at its own
-        shapes, which need not have a batch axis in common, and takes inputs of just these.
+        Largest batch that :meth:`run` takes, and the one that it is tuned for. The network's own if not given; some
+        networks run at no other (:mod:`caffezoo.net.batch`).
     transform : Transform, optional
         If given, batches are images (n, H, W, 3) in BGR order, and normalisation and layout are the engine's work.
         Otherwise batches are Caffe's blobs.
@@ -58,7 +62,7 @@ class Engine(ABC):
         Blobs to return; the network's outputs if not given.
     input_dtype : {"uint8", "float32"}
         Type of image batches; only with ``transform``.
-    precision : {"float32", "float16", "bfloat16", "float16-storage", "float16-all"}
+    precision : {"float32", "float16", "bfloat16", "int8", "float16-storage", "float16-all"}
         Of the arithmetic, or of what is rounded around it: see :mod:`caffezoo.engines.program`.
     threads : int, optional
         The runtime's own choice if not given.
@@ -67,6 +71,9 @@ class Engine(ABC):
 
     Attributes
     ----------
+    batch_size : int
+    input_shapes : dict of str to shape
+        Of what :meth:`run` has to be given.
     version, device, precision : str
         Of the runtime as it is loaded.
     threads : int
@@ -80,6 +87,8 @@ class Engine(ABC):
         If it cannot run this precision on this device.
     BindingError, LoweringError
         If the network has no weights, or a layer no exact form for this runtime.
+    ShapeError
+        If the network does not run at this batch size.
     """
 
     name: ClassVar[str]
@@ -88,13 +97,15 @@ class Engine(ABC):
     precision: str = "float32"
     threads: int = 0
     rounds_every_layer: ClassVar[bool] = False
+    fixed_batch: bool = True
+    """Whether the runtime was loaded for full batches only: then one that is not full is filled up."""
     _closed: bool = False
 
     def __init__(
         self,
         network: Network,
         *,
-        batch_size: int | None = 1,
+        batch_size: int | None = None,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",
@@ -114,18 +125,18 @@ class Engine(ABC):
             )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
-        self.network = network.reshaped(batch=batch_size)
-        self.fixed_shapes = batch_size is None
-        self.batch_size = batch_size or next((s[0] for s in network.inputs.values() if s), 1)
+        self.outputs = tuple(outputs) if outputs is not None else network.outputs
+        self.network = self._part(network) if batch_size is None else at_batch(self._part(network), batch_size)
         self.profile = profile
         self.transform = transform
-        self.outputs = tuple(outputs) if outputs is not None else self.network.outputs
         self.input_dtype = np.dtype(input_dtype if transform is not None else "float32")
         self.input_shapes = dict(self.network.inputs)
-        for name in self.outputs:
-            self.network.shape(name)  # raises with the nearest names
         if transform is not None:
             self.input_shapes = _image_shape(self.network)
+        unread = set(network.inputs) - set(self.network.inputs)
+        self._feed = Feed(self.network, self.outputs, self.input_shapes, self.input_dtype, unread)
+        self.batch_size = self._feed.batch_size
+        self.fixed_batch = not self._feed.free_batch
         self.asked_precision = precision
         self._open(arithmetic_of(precision), threads)
         if arithmetic_of(precision) != precision:
@@ -138,12 +149,12 @@ class Engine(ABC):
         ----------
         batch : ndarray or mapping of str to ndarray
             With a transform: (n, H, W, 3) BGR of ``input_dtype``. Without: Caffe's input blobs by name, or the blob of
-            a network with one input, float32.
+            a network with one input, float32. Inputs that the outputs do not depend on may be left out.
 
         Returns
         -------
         dict of str to ndarray
-            The wanted blobs, float32, n along axis 0.
+            The wanted blobs, float32; n along axis 0 where they hold one value or row a sample.
 
         Raises
         ------
@@ -168,9 +179,11 @@ class Engine(ABC):
         """
         if self._closed:
             raise EngineError("it is closed", where=f"engine {self.name}")
-        feed = self._feed(batch)
-        count = self.batch_size if self.fixed_shapes else next(iter(feed.values())).shape[0]
-        return lambda: self._infer(feed, count)
+        arrays, count = self._feed.check(batch)
+        if count == self.batch_size or not self.fixed_batch:
+            return lambda: self._infer(arrays)
+        full = self._feed.fill_up(arrays, count)
+        return lambda: self._feed.cut_off(self._infer(full), count)
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
         """Return name, kind and seconds of the runtime's own operators, in order, in the last run (the median of the
@@ -212,71 +225,30 @@ class Engine(ABC):
         threads."""
 
     @abstractmethod
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        """Run ``count`` checked samples."""
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run a checked batch, full where ``fixed_batch`` is set, and return arrays of the caller's own."""
 
     @abstractmethod
     def _close(self) -> None:
         """Free the runtime."""
 
-    def _feed(self, batch: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if not isinstance(batch, Mapping):
-            if len(self.input_shapes) != 1:
-                raise EngineError(f"the network has the inputs {', '.join(self.input_shapes)}; give all by name")
-            batch = {next(iter(self.input_shapes)): batch}
-        for name in batch:
-            if name not in self.input_shapes:
-                raise UnknownNameError("input", name, self.input_shapes)
-        count: int | None = None
-        feed = {}
-        for name, wanted in self.input_shapes.items():
-            if name not in batch:
-                raise EngineError(f"input '{name}' is missing")
-            found = np.asarray(batch[name])
-            if found.dtype != self.input_dtype:
-                raise EngineError(f"input '{name}' is of type {found.dtype}, wanted is {self.input_dtype}")
-            self._check_shape(name, found.shape, tuple(wanted))
-            if not self.fixed_shapes and count not in (None, found.shape[0]):
-                raise ShapeError(f"input '{name}' holds {found.shape[0]} samples, another input {count}")
-            if found.dtype != np.uint8 and not np.isfinite(found).all():
-                raise EngineError(f"input '{name}' holds a value that is not finite")
-            count = self.batch_size if self.fixed_shapes else found.shape[0]
-            feed[name] = np.ascontiguousarray(found)
-        return feed
-
-    def _check_shape(self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-        if self.fixed_shapes:
-            fits, said = found == wanted, str(list(wanted))
-        else:
-            fits = len(found) == len(wanted) and found[1:] == wanted[1:] and 1 <= found[0] <= self.batch_size
-            said = f"1..{self.batch_size} x {' x '.join(str(d) for d in wanted[1:])}"
-        if not fits:
-            raise ShapeError(f"input '{name}' has shape {list(found)}, wanted is {said}")
+    def _part(self, network: Network) -> Network:
+        """Return what has to be run of a network."""
+        return cut(network, self.outputs)
 
     def _onnx(self) -> onnx.ModelProto:
         """Return the network as ONNX, folded where no wanted blob lies inside it."""
-        from caffezoo.net.onnx_graph import to_onnx
+        from caffezoo.net.onnx_graph import to_onnx, with_image_input
 
+        if self.asked_precision == INT8:
+            model = quantised_model(self.network, self.outputs)
+            return model if self.transform is None else with_image_input(model, self.transform, str(self.input_dtype))
         return to_onnx(
             network_to_run(self.network, self.outputs, self.asked_precision),
             outputs=self.outputs,
             transform=self.transform,
             input_dtype=str(self.input_dtype),
         )
-
-    def _pad(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        """Fill a batch up with its first sample, for runtimes whose batch is fixed."""
-        missing = self.batch_size - count
-        if not missing:
-            return feed
-        self._check_batch_axis()
-        return {name: np.concatenate([x, np.repeat(x[:1], missing, axis=0)]) for name, x in feed.items()}
-
-    def _check_batch_axis(self) -> None:
-        """Raise if an output mixes samples: then a batch that is not full has no answer."""
-        for name in self.outputs:
-            if self.network.shape(name)[:1] != (self.batch_size,):
-                raise ShapeError(f"output '{name}' has no batch axis: it needs full batches of {self.batch_size}")
 
 
 def _image_shape(network: Network) -> dict[str, tuple[int, ...]]:

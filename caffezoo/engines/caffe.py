@@ -40,7 +40,7 @@ class CaffeEngine(Engine):
         self,
         network: Network,
         *,
-        batch_size: int | None = 1,
+        batch_size: int | None = None,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",
@@ -84,9 +84,7 @@ class CaffeEngine(Engine):
         self.precision = precision
         self.threads = threads or 0
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        if count != self.batch_size:
-            self._check_batch_axis()
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.transform is not None:
             feed = {name: to_blob(x, self.transform) for name, x in feed.items()}
         return self._process.run(feed, self.outputs)

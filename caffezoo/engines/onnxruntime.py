@@ -14,25 +14,29 @@ import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
-from caffezoo.net.onnx_graph import output_name
 
 KERNEL = "_kernel_time"
 """What ONNX Runtime's profile puts behind an operator's name."""
 
 
+PRECISIONS = ("float32", "int8")
+
+
 class ONNXRuntimeEngine(Engine):
-    """See :class:`~caffezoo.engines.base.Engine`; the batch axis stays free, precision is float32 only."""
+    """See :class:`~caffezoo.engines.base.Engine`; the batch axis stays free."""
 
     name = "onnxruntime"
 
     @classmethod
     def probe(cls) -> Installation:
-        return Installation(_runtime().__version__, ("CPU",), ("float32",))
+        return Installation(_runtime().__version__, ("CPU",), PRECISIONS)
 
     def _open(self, precision: str, threads: int | None) -> None:
         onnxruntime = _runtime()
-        if precision != "float32":
-            raise PrecisionError(f"its CPU kernels run float32, not {precision}", where="engine onnxruntime")
+        if precision not in PRECISIONS:
+            raise PrecisionError(
+                f"its CPU kernels run {' and '.join(PRECISIONS)}, not {precision}", where="engine onnxruntime"
+            )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
@@ -40,27 +44,30 @@ class ONNXRuntimeEngine(Engine):
         if self.profile:
             options.enable_profiling = True
             options.profile_file_prefix = os.path.join(tempfile.gettempdir(), f"caffezoo-{os.getpid()}")
+        model = self._onnx()
         try:
             self._session = onnxruntime.InferenceSession(
-                self._onnx().SerializeToString(), options, providers=["CPUExecutionProvider"]
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-        except RuntimeError as error:
+        except Exception as error:  # its exceptions have no common base
             raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
-        self._fed = [port.name for port in self._session.get_inputs()]
+        self._names = [port.name for port in self._session.get_outputs()]
+        self.fixed_batch = any(port.shape and isinstance(port.shape[0], int) for port in self._session.get_inputs())
         self.version = onnxruntime.__version__
         self.device = "CPU"
         self.precision = precision
         self.threads = threads or 0
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        if count != self.batch_size:
-            self._check_batch_axis()
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            wanted = [output_name(self.network, name) for name in self.outputs]
-            found = self._session.run(wanted, {name: feed[name] for name in self._fed})
-        except RuntimeError as error:
+            found = self._session.run(self._names, feed)
+        except Exception as error:
             raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
-        return {name: np.asarray(x, np.float32) for name, x in zip(self.outputs, found, strict=True)}
+        # What is an input and an output at once comes back as the caller's own array.
+        return {
+            name: np.array(x, np.float32, copy=name in feed or None)
+            for name, x in zip(self.outputs, found, strict=True)
+        }
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
         """See :meth:`Engine.operator_seconds`; ONNX Runtime ends its profile here, so this answers once."""

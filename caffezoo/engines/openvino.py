@@ -8,10 +8,11 @@ import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
-from caffezoo.net.onnx_graph import output_name
 
-HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
-CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
+HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
+"""What is computed in where the model does not say otherwise; a quantised model does."""
+RUN_AS = {"float32": {"f32"}, "float16": {"f16"}, "bfloat16": {"bf16"}, "int8": {"i8", "u8"}}
+CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16", "int8": "INT8"}
 MATRIX_LAYERS = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution", "GroupConvolution"})
 
 
@@ -46,30 +47,29 @@ class OpenVINOEngine(Engine):
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(self._onnx().SerializeToString())
-            kept = {name for port in model.inputs for name in port.names}  # not those that no wanted blob needs
+            kept = _read(model)  # OpenVINO drops inputs of which a layer reads no more than the shape
             model.reshape({name: list(shape) for name, shape in self.input_shapes.items() if name in kept})
             compiled = core.compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
         found = compiled_precisions(compiled)
-        if found - {HINTS[precision]} and precision == "float32":
+        if found - RUN_AS[precision] and precision == "float32":
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of float32", where="engine openvino")
-        if precision != "float32" and HINTS[precision] not in found and self.network.macs:
+        if precision != "float32" and self.network.macs and not RUN_AS[precision] & found:
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
         self.precision = precision
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self.fixed_batch = True
         self._request = compiled.create_infer_request()
-        self._fed = {name for port in compiled.inputs for name in port.names}
-        self._ports = {name: compiled.output(output_name(self.network, name)) for name in self.outputs}
+        self._fed = _read(compiled)
+        self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            batch = {name: x for name, x in self._pad(feed, count).items() if name in self._fed}
-            self._request.infer(batch, share_inputs=True)
+            self._request.infer({name: x for name, x in feed.items() if name in self._fed}, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
-        tops = {name: self._request.get_tensor(port).data for name, port in self._ports.items()}
-        return {name: np.array(x if count == self.batch_size else x[:count], np.float32) for name, x in tops.items()}
+        return {name: np.array(self._request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
         if not self.profile:
@@ -80,6 +80,10 @@ class OpenVINOEngine(Engine):
     def _close(self) -> None:
         self._request = None
         self._ports = {}
+
+
+def _read(model: Any) -> set[str]:
+    return {name for port in model.inputs for name in port.names}
 
 
 def _start() -> tuple[Any, str]:

@@ -41,7 +41,7 @@ class PartitionedEngine(Engine):
         *,
         runtime: type[Engine],
         own: dict[str, Any] | None = None,
-        batch_size: int | None = 1,
+        batch_size: int | None = None,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",
@@ -109,11 +109,10 @@ class PartitionedEngine(Engine):
         readers = [part for part in self._plan.parts if set(_read(part)) & set(self._plan.sources)]
         return len(readers) == 1 and isinstance(readers[0], EnginePart) and len(readers[0].inputs) == 1
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        full = self._pad(feed, count) if count != self.batch_size else feed
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.transform is not None and not self._whole_image:
-            full = {name: to_blob(x, self.transform) for name, x in full.items()}
-        values: dict[BlobId, np.ndarray] = {blob: full[name] for blob, name in self._plan.sources.items()}
+            feed = {name: to_blob(x, self.transform) for name, x in feed.items()}
+        values: dict[BlobId, np.ndarray] = {blob: feed[name] for blob, name in self._plan.sources.items()}
         self._host_seconds = []
         for i, part in enumerate(self._plan.parts):
             if isinstance(part, EnginePart):
@@ -123,10 +122,7 @@ class PartitionedEngine(Engine):
                 start = time.perf_counter()
                 self._run_host(node, values)
                 self._host_seconds.append((node.key, node.layer.type, time.perf_counter() - start))
-        found = {name: values[blob] for name, blob in self._plan.outputs.items()}
-        if count != self.batch_size:
-            found = {name: x[:count] for name, x in found.items()}
-        return {name: np.asarray(x, np.float32) for name, x in found.items()}
+        return {name: np.array(values[blob], np.float32) for name, blob in self._plan.outputs.items()}
 
     def _run_part(self, part: EnginePart, engine: Engine, values: dict[BlobId, np.ndarray]) -> None:
         lengths: dict[BlobId, int] = {}
@@ -145,7 +141,7 @@ class PartitionedEngine(Engine):
                 )
             lengths[blob] = len(x)
             feed[name] = np.ascontiguousarray(_padded(x, wanted[0]))
-        found = engine._infer(feed, engine.batch_size)
+        found = engine._infer(feed)
         for blob, name in part.outputs.items():
             source = part.rows.get(blob)
             x = found[name].reshape(self._plan.shapes[blob])

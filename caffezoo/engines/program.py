@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from caffezoo.engines.rounding import rounded_weights
 from caffezoo.net.graph import Network
 
-ARITHMETIC = ("float32", "float16", "bfloat16")
+ARITHMETIC = ("float32", "float16", "bfloat16", "int8")
 STORAGE = "float16-storage"
 EVERYTHING = "float16-all"
 PRECISIONS = (*ARITHMETIC, STORAGE, EVERYTHING)
 """``float16`` and ``bfloat16`` are what the runtime computes in. ``float16-storage``: weights are rounded to float16
 once batch norm is folded, as files in half precision hold them, and everything is computed in float32. ``float16-all``:
 parameters as the prototxt has them, batch norm unfolded, and the output of every layer are rounded to float16, as a
-framework does whose default type was set to float16."""
+framework does whose default type was set to float16. ``int8``: products of 8-bit integers, with scales that were
+calibrated before; see :mod:`caffezoo.engines.quantised`."""
 
 
 def arithmetic_of(precision: str) -> str:

@@ -45,7 +45,7 @@ class TorchEngine(Engine):
         self,
         network: Network,
         *,
-        batch_size: int | None = 1,
+        batch_size: int | None = None,
         transform: Transform | None = None,
         outputs: Sequence[str] | None = None,
         input_dtype: str = "uint8",
@@ -118,9 +118,10 @@ class TorchEngine(Engine):
         if self._gpu is not None:
             self._torch.cuda.synchronize(self._device)
 
-    def _infer(self, feed: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        if count != self.batch_size:
-            self._check_batch_axis()
+    def _part(self, network: Network) -> Network:
+        return network if self._gradients else super()._part(network)
+
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
             with self._torch.inference_mode():
                 found = self.module(*self.tensors(feed))

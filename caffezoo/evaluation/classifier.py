@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from caffezoo.errors import DataError, NetworkError, UsageError
 from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Recipe:
         Names of the outputs, where they are known otherwise than by the order.
     drop_background : bool
         The first output is the background and no class.
+    options : LoadOptions
+        How the prototxt is read.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Recipe:
     label_order: str = "unknown"
     class_names: tuple[str, ...] | None = None
     drop_background: bool = False
+    options: LoadOptions = AS_DEPLOYED
 
     @classmethod
     def from_entry(cls, entry: NetworkEntry, weights: Path) -> Recipe:
@@ -92,12 +96,15 @@ class Classifier:
     engine : Engine
     head : Head
         Which blob holds the scores, what they are, and why it was taken.
+    network_notes : tuple of str
+        What the user has to know of the network's files.
     """
 
     recipe: Recipe
     protocol: Protocol
     engine: Engine
     head: Head
+    network_notes: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -147,7 +154,7 @@ def open_classifier(
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
-        Crops in a batch.
+        Crops in a batch; a network that is tied to the batch of its file runs at that.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -159,13 +166,13 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
-    from caffezoo.net.graph import Network
+    from caffezoo.net.batch import possible_batch
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = Network.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt)
     crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
     protocol = Protocol(
         base_size=base_size or recipe.base_size or _default_base_size(crop),
@@ -177,8 +184,7 @@ def open_classifier(
         channel_order=recipe.channel_order,
         decoder=f"cv2-{load_cv2().__version__}",
     )
-    network = network.resized(crop, batch=batch_size).with_weights_file(recipe.weights)
-    network, head = with_scores(network, output)
+    network, head = with_scores(network.resized(crop).with_weights_file(recipe.weights), output)
     _input_side(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -190,13 +196,13 @@ def open_classifier(
     loaded = create_engine(
         engine,
         network,
-        batch_size=batch_size,
+        batch_size=possible_batch(network, batch_size),
         transform=protocol.transform,
         outputs=[head.blob],
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head)
+    return Classifier(recipe, protocol, loaded, head, network.notes)
 
 
 def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:

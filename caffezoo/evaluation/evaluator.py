@@ -146,6 +146,7 @@ def evaluate(
         data=dataset.name,
         confusion=counter.confusion,
         warnings=suspicions(counter.confusion, classifier.classes, classifier.recipe.label_order),
+        notes=(*classifier.network_notes, *classifier.notes, *dataset.notes),
         **_identity(classifier, dataset),
     )
 
@@ -160,6 +161,7 @@ def open_journal(folder: Path, classifier: Classifier, dataset: Dataset, *, resu
     identity = {
         **_identity(classifier, dataset),
         "protocol": classifier.protocol.to_json(),
+        "options": classifier.recipe.options.to_json(),
         "images": len(dataset.images),
         "paths_sha256": paths.hexdigest(),
     }

@@ -44,6 +44,8 @@ class EvaluationResult:
         The first output was left out.
     warnings : tuple of str
         What in these results looks like a mistake.
+    notes : tuple of str
+        What was ignored, decided or taken for granted in the network's files and in the data.
     confusion : tuple of (label, guess, images)
         How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
     """
@@ -74,6 +76,7 @@ class EvaluationResult:
     versions: dict[str, str]
     confusion: tuple[tuple[int, int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -118,5 +121,6 @@ class EvaluationResult:
             },
             "versions": self.versions,
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "confusion": [list(taken) for taken in self.confusion],
         }

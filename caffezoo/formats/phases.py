@@ -28,6 +28,7 @@ def filter_net(prototxt: Prototxt, phase: int = pb.TEST, level: int = 0, stages:
             setattr(net, field.name, value)
     net.state.CopyFrom(state)
     lines = []
+    elsewhere: dict[str, str] = {}
     for layer, line in zip(prototxt.net.layer, prototxt.lines, strict=True):
         if layer.include and layer.exclude:
             message = f"layer '{layer.name}' has both include and exclude rules"
@@ -39,7 +40,31 @@ def filter_net(prototxt: Prototxt, phase: int = pb.TEST, level: int = 0, stages:
         if kept:
             net.layer.add().CopyFrom(layer)
             lines.append(line)
-    return Prototxt(net, prototxt.path, tuple(lines), prototxt.warnings)
+        else:
+            flags = _flags(layer, state)
+            elsewhere.update({top: f"layer '{layer.name}' makes it with {flags}" for top in layer.top if flags})
+    for layer in net.layer:
+        for top in layer.top:
+            elsewhere.pop(top, None)
+    return Prototxt(net, prototxt.path, tuple(lines), prototxt.warnings, elsewhere)
+
+
+def _flags(layer: pb.LayerParameter, state: pb.NetState) -> str:
+    """Return what asks for a state in which a layer is there; empty where nothing simple does."""
+    for rule in layer.include:
+        flags = []
+        if rule.HasField("phase") and rule.phase != state.phase:
+            flags.append(f"--phase {pb.Phase.Name(rule.phase)}")
+        if rule.HasField("min_level") and state.level < rule.min_level:
+            flags.append(f"--level {rule.min_level}")
+        if rule.HasField("max_level") and state.level > rule.max_level:
+            flags.append(f"--level {rule.max_level}")
+        flags += [f"--stage {stage}" for stage in rule.stage if stage not in state.stage]
+        if flags:
+            return " ".join(flags)
+    if any(rule.HasField("phase") and rule.phase == state.phase for rule in layer.exclude):
+        return "--phase TRAIN" if state.phase == pb.TEST else "--phase TEST"
+    return ""
 
 
 def _holds(rule: pb.NetStateRule, state: pb.NetState) -> bool:
@@ -76,7 +101,9 @@ def check_structure(prototxt: Prototxt) -> None:
         for bottom in layer.bottom:
             if bottom not in makers:
                 message = f"layer '{layer.name}': bottom '{bottom}' is made by no layer above it"
-                raise PrototxtError(message, where=where, hint=_nearest(bottom, makers))
+                raise PrototxtError(
+                    message, where=where, hint=prototxt.elsewhere.get(bottom) or _nearest(bottom, makers)
+                )
         for index, top in enumerate(layer.top):
             in_place = index < len(layer.bottom) and layer.bottom[index] == top
             if top in makers and not in_place:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -31,12 +33,15 @@ class Prototxt:
         Source line (1-based) of each ``net.layer[i]``; 0 where the upgrade made the layer.
     warnings : tuple of str
         One line each: fields that nobody knows, V0 fields without a successor.
+    elsewhere : mapping of str to str
+        Blobs that only layers of another state make, and how that state is asked for (``--phase TRAIN``).
     """
 
     net: pb.NetParameter
     path: str
     lines: tuple[int, ...]
     warnings: tuple[str, ...]
+    elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_prototxt(path: str | PathLike[str]) -> Prototxt:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from os import PathLike
 
+from caffezoo.net.batch import at_batch, possible_batch
 from caffezoo.net.graph import Network, Node
 
 
@@ -56,8 +57,9 @@ def node_cost(node: Node) -> Cost:
 
 
 def network_cost(network: Network | str | PathLike[str]) -> Cost:
-    """Return the cost of a network, or of a prototxt at its declared input size, for one image."""
+    """Return the cost of a network, or of a prototxt at its declared input size, for one image; for a batch where the
+    network is tied to one (:mod:`caffezoo.net.batch`).
+    """
     net = network if isinstance(network, Network) else Network.load(network)
-    if any(shape[0] != 1 for shape in net.inputs.values()):
-        net = net.reshaped(batch=1)
+    net = at_batch(net, possible_batch(net, 1))
     return sum((node_cost(node) for node in net.nodes), Cost(0, 0, 0, 0))

@@ -18,10 +18,12 @@ import numpy as np
 from caffezoo.errors import BindingError, UnknownLayerError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel import read_weights
+from caffezoo.formats.cutting import cut_prototxt
 from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
+from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape, layer_class, make_layer
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
 
@@ -70,7 +72,7 @@ class Network:
         notes: Iterable[str] = (),
     ) -> None:
         check_structure(prototxt)
-        self.prototxt = prototxt
+        self.prototxt = with_given_inputs(prototxt, inputs or {})
         self.path = prototxt.path
         self.name = prototxt.net.name
         self.notes = tuple(dict.fromkeys((*prototxt.warnings, *notes)))
@@ -102,9 +104,14 @@ class Network:
         phase: int = pb.TEST,
         level: int = 0,
         stages: Sequence[str] = (),
+        outputs: Sequence[str] | None = None,
     ) -> Network:
-        """Read a prototxt and, where given, bind the weights of a caffemodel or HDF5 file to it."""
-        net = cls(filter_net(read_prototxt(prototxt), phase, level, stages), inputs)
+        """Read a prototxt and, where given, bind the weights of a caffemodel or HDF5 file to it.
+
+        With ``outputs`` only the layers that these blobs depend on are read: other layers may be of any type.
+        """
+        found = filter_net(read_prototxt(prototxt), phase, level, stages)
+        net = cls(found if outputs is None else cut_prototxt(found, outputs), inputs)
         return net if weights is None else net.with_weights_file(weights)
 
     @classmethod
@@ -180,16 +187,18 @@ class Network:
         return Network(Prototxt(net, self.path, tuple(lines), ()), inputs, weights, notes=self.notes)
 
     def reshaped(self, inputs: Mapping[str, Shape] | None = None, *, batch: int | None = None) -> Network:
-        """Return this network at other input shapes, or at another batch size (axis 0 of every input).
+        """Return this network at other input shapes, or at another batch size (axis 0 of :attr:`batch_inputs`).
 
         Raises
         ------
+        ShapeError
+            If a layer cannot take these shapes.
         BindingError
             If it has weights and they do not fit these shapes (fully connected layers fit one input size).
         """
         shapes = {**self.inputs, **(inputs or {})}
         if batch is not None:
-            shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
+            shapes.update({name: (batch, *shapes[name][1:]) for name in self.batch_inputs})
         if shapes == self.inputs:
             return self
         try:
@@ -204,6 +213,21 @@ class Network:
         size = (height, height if width is None else width)
         shapes = {n: (*s[:2], *size) for n, s in self.inputs.items() if len(s) == 4}
         return self.reshaped(shapes, batch=batch)
+
+    @property
+    def batch_inputs(self) -> tuple[str, ...]:
+        """The inputs that hold one sample a place of axis 0: those as long there as the first input, which does.
+
+        An image and its label do; a list of 300 regions beside one image does not.
+        """
+        size = self.batch
+        return tuple(name for name, shape in self.inputs.items() if size is not None and shape[:1] == (size,))
+
+    @property
+    def batch(self) -> int | None:
+        """Samples at its present shapes: axis 0 of the first input; None where that has no axis, or there is none."""
+        first = next(iter(self.inputs.values()), ())
+        return first[0] if first else None
 
     @property
     def phase(self) -> int:
@@ -240,6 +264,10 @@ class Network:
                     return shape
         raise UnknownNameError("blob", blob, {t.name for n in self.nodes for t in n.tops}, where=self.path)
 
+    def blob_shape(self, blob: BlobId) -> Shape:
+        """Return the shape of one version of a blob."""
+        return next(s for node in self.nodes for top, s in zip(node.tops, node.top_shapes, strict=True) if top == blob)
+
     def _check_types(self) -> None:
         """Raise if there are layers of types that nobody has registered; the message names them all, with their lines.
 
@@ -275,10 +303,7 @@ class Network:
             bottoms = tuple(current[b] for b in proto.bottom)
             below = tuple(shapes[b] for b in bottoms)
             if layer.is_input:
-                given = {t: override.pop(t) for t in proto.top if t in override}
-                # A data layer may know its shape only from a database: then the caller's is all there is.
-                known = [] if len(given) == len(proto.top) else layer.top_shapes(below)
-                above = [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(proto.top)]
+                above = layer.input_shapes({t: override.pop(t) for t in proto.top if t in override})
                 inputs.update(zip(proto.top, above, strict=True))
             else:
                 above = [tuple(s) for s in layer.top_shapes(below)]

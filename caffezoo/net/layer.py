@@ -4,7 +4,8 @@ Everything the program knows of a layer type stands in its class: how many botto
 tops and blobs, its cost, its ONNX form, its torch form and, where Caffe's own releases lack it, its form in plain BVLC
 layers. The drivers (shape inference, cost, ONNX, torch, plain) are loops that name no layer type.
 
-A batch axis is never written into a layer: every method is called with concrete shapes, and the ONNX forms copy axis 0.
+A batch axis is never written into a layer: every method is called with concrete shapes, and the ONNX forms copy axis 0
+or say that they need it fixed (``LayerScope.fix_batch``).
 """
 
 from __future__ import annotations
@@ -124,6 +125,17 @@ class Layer:
         """
         return [bottoms[0]] * self.top_number
 
+    def input_shapes(self, given: Mapping[str, Shape]) -> list[Shape]:
+        """Return the shape of every top of an input layer, of which the caller has given some by name.
+
+        Raises
+        ------
+        ShapeError
+            If a shape is neither given nor known.
+        """
+        known = [] if len(given) == len(self.proto.top) else self.top_shapes(())
+        return [tuple(given[t]) if t in given else tuple(known[i]) for i, t in enumerate(self.proto.top)]
+
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the learned blobs in Caffe's order."""
         return []
@@ -172,6 +184,12 @@ class Layer:
         """Whether every value of its tops is one of its bottoms', or a mean of them at other places of one class.
 
         Behind such a layer probabilities are still probabilities.
+        """
+        return False
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        """Whether values at one place of a top's axis 0 depend on other places of a bottom's, though axis 0 keeps its
+        size: then a batch that is not full cannot be filled up with other samples.
         """
         return False
 
@@ -312,8 +330,16 @@ def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) 
     """
     cls = layer_class(proto.type)
     if cls is None:
-        near = UnknownNameError("layer type", proto.type, layer_types())
+        hint = UnknownNameError("layer type", proto.type, layer_types()).hint
+        if not proto.bottom and proto.top:
+            hint = f"its tops are inputs with {shape_flags(proto.top)}"
         raise UnknownLayerError(
-            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=near.hint
+            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=hint
         )
     return cls(proto, where, phase)
+
+
+def shape_flags(blobs: Sequence[str]) -> str:
+    """Return the flags that give the tops of a source of images a shape: what a message advises."""
+    shapes = ("1,3,224,224", *["1"] * len(blobs))
+    return " ".join(f"--shape {blob}={shape}" for blob, shape in zip(blobs, shapes, strict=False))

@@ -1,17 +1,19 @@
 """ONNX export: a loop over the layers, and the scope in which a layer writes its operators.
 
-The model holds standard operators only, and every operator is named after its layer, so that a runtime's profile can be
-read layer by layer. Its batch axis is free, unless a layer has no form with a free one: then all its shapes are fixed.
+The model's batch axis is free wherever the network's is, it holds standard operators only, and every operator is named
+after its layer, so that a runtime's profile can be read layer by layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caffezoo.errors import BindingError, LoweringError
+from caffezoo.net.batch import BatchAxis, batch_axis
+from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId, Shape
 from caffezoo.net.transform import Transform
@@ -22,13 +24,16 @@ if TYPE_CHECKING:
 OPSET = 17
 
 
+class _FixedBatchError(Exception):
+    """A layer has no form with a free batch axis."""
+
+
 class OnnxGraph:
     """Operators and constants of a model under construction."""
 
     def __init__(self) -> None:
         self.operators: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self.fixed_batch = False
         self._names: set[str] = set()
         self._small: dict[tuple[str, Shape, bytes], str] = {}
 
@@ -55,6 +60,10 @@ class OnnxGraph:
             self._small[key] = name
         return name
 
+    def reserve(self, names: Iterable[str]) -> None:
+        """Take names that are used elsewhere in the model."""
+        self._names.update(names)
+
     def _unique(self, name: str) -> str:
         candidate, k = name, 1
         while candidate in self._names:
@@ -72,14 +81,17 @@ class LayerScope:
     bottoms : list of str
         Tensor names.
     bottom_shapes, top_shapes : tuple of shape
-        At the network's own batch size: only axes after the first may be written into the model, unless the layer
-        calls :meth:`fix_batch`.
+        At the network's own batch size: only axes after the first may be written into the model, the first one as well
+        after a call of :meth:`fix_batch`.
     blobs : tuple of ndarray
         The layer's learned blobs, float32.
     """
 
-    def __init__(self, graph: OnnxGraph, node: Node, bottoms: list[str], blobs: tuple[np.ndarray, ...]) -> None:
+    def __init__(
+        self, graph: OnnxGraph, node: Node, bottoms: list[str], blobs: tuple[np.ndarray, ...], *, free_batch: bool
+    ) -> None:
         self._graph = graph
+        self._free_batch = free_batch
         self.node = node
         self.bottoms = bottoms
         self.bottom_shapes = node.bottom_shapes
@@ -111,21 +123,13 @@ class LayerScope:
         return self.op("Reshape", x, self.ints(dims))
 
     def fix_batch(self) -> None:
-        """Say that the layer's form holds at the network's own shapes only: the model's batch axis is not free then."""
-        self._graph.fixed_batch = True
+        """Say that the layer's form holds at the network's own shapes only: the model is then written at these."""
+        if self._free_batch:
+            raise _FixedBatchError
 
     def refuse(self, message: str) -> LoweringError:
         """Return the error to raise where no exact form exists."""
         return LoweringError(message, where=self.node.layer.label)
-
-
-def output_name(network: Network, blob: str) -> str:
-    """Return the name of a blob among a model's outputs.
-
-    It is the blob's own, unless an input has it (a blob that nothing reads, or that was rewritten in place): ONNX wants
-    every name once, so that such an output is called ``<blob>/out``.
-    """
-    return f"{blob}/out" if blob in network.inputs else blob
 
 
 def to_onnx(
@@ -151,8 +155,9 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        Inputs and outputs carry the blobs' names (:func:`output_name`); axis 0 is the free axis ``N``, unless inputs
-        differ in it or a layer has no such form.
+        Its inputs are those that the outputs depend on. Inputs and outputs carry the blobs' names, see
+        :func:`output_names`. Axis 0 is the free axis ``N``, or, where the network is tied to its batch size
+        (:mod:`caffezoo.net.batch`), of that size.
 
     Raises
     ------
@@ -161,78 +166,139 @@ def to_onnx(
     LoweringError
         If a layer's configuration has no exact ONNX form.
     """
-    from onnx import TensorProto, helper
+    names = tuple(network.outputs if outputs is None else outputs)
+    needed = cut(network, names)
+    axis = batch_axis(needed)
+    if axis.free:
+        try:
+            return _Export(needed, names, axis, free_batch=True).model(transform, input_dtype)
+        except _FixedBatchError:
+            pass
+    return _Export(needed, names, axis, free_batch=False).model(transform, input_dtype)
 
-    graph = OnnxGraph()
-    tensors: dict[BlobId, str] = {}
-    inputs: list[tuple[str, int, Shape]] = []
-    nodes = needed_nodes(network, outputs)
-    for node in nodes:
-        if node.layer.is_input:
-            for blob, shape in zip(node.tops, node.top_shapes, strict=True):
-                if transform is None:
-                    tensors[blob] = blob.name
-                    inputs.append((blob.name, TensorProto.FLOAT, shape))
-                elif not inputs:
-                    tensors[blob] = _image_input(graph, blob.name, transform)
-                    kind = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}[input_dtype]
-                    inputs.append((blob.name, kind, (shape[0], *shape[2:], shape[1])))
-            continue
-        blobs = network.weights.get(node.key, ())
+
+def output_names(network: Network, outputs: Sequence[str] | None = None, *, images: bool = False) -> dict[str, str]:
+    """Return how an exported model calls every output.
+
+    By the blob's name; only a blob that is an input and then rewritten in place is called ``<name>/<times>``, because
+    ONNX gives every value a name of its own. Where the model takes ``images``, the input blob is not its input.
+    """
+    newest = {top.name: top for node in network.nodes for top in node.tops}
+    taken = set(newest)
+    names = {}
+    for name in network.outputs if outputs is None else outputs:
+        called = name
+        if name in network.inputs and (newest[name].version or images):
+            called = f"{name}/{newest[name].version}"
+            while called in taken:
+                called += "/"
+        names[name] = called
+    return names
+
+
+class _Export:
+    """One network becoming one model."""
+
+    def __init__(self, network: Network, outputs: Sequence[str], axis: BatchAxis, *, free_batch: bool) -> None:
+        self.network = network
+        self.outputs = outputs
+        self.axis = axis
+        self.free_batch = free_batch
+        self.graph = OnnxGraph()
+        self.tensors: dict[BlobId, str] = {}
+
+    def model(self, transform: Transform | None, input_dtype: str) -> onnx.ModelProto:
+        from onnx import helper
+
+        inputs = self._inputs(transform, input_dtype)
+        for node in self.network.nodes:
+            if not node.layer.is_input:
+                self._layer(node)
+        outputs = self._outputs(images=transform is not None)
+        graph = self.graph
+        made = helper.make_graph(graph.operators, self.network.name or "net", inputs, outputs, graph.constants)
+        return helper.make_model(
+            made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="caffezoo"
+        )
+
+    def _inputs(self, transform: Transform | None, input_dtype: str) -> list[onnx.ValueInfoProto]:
+        from onnx import TensorProto, helper
+
+        found = []
+        for name, shape in self.network.inputs.items():
+            blob = BlobId(name, 0)
+            batch: list[int | str] = ["N"] if self.free_batch else list(shape[:1])
+            if transform is None:
+                self.tensors[blob] = name
+                found.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [*batch, *shape[1:]]))
+            else:
+                self.tensors[blob] = _image_input(self.graph, name, transform)
+                kind = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}[input_dtype]
+                found.append(helper.make_tensor_value_info(name, kind, [*batch, *shape[2:], shape[1]]))
+        return found
+
+    def _layer(self, node: Node) -> None:
+        blobs = self.network.weights.get(node.key, ())
         if len(blobs) != len(node.blob_shapes):
             raise BindingError("has no weights", where=node.layer.label, hint="load a caffemodel first")
-        scope = LayerScope(graph, node, [tensors[b] for b in node.bottoms], blobs)
-        tensors.update(zip(node.tops, node.layer.onnx(scope), strict=True))
-    final: list[tuple[str, int, Shape]] = []
-    varying: dict[str, int] = {}
-    last = {t.name: (t, s) for node in nodes for t, s in zip(node.tops, node.top_shapes, strict=True)}
-    for name in outputs if outputs is not None else network.outputs:
-        blob, shape = last[name]
-        top = output_name(network, name)
-        graph.operators.append(helper.make_node("Identity", [tensors[blob]], [top], name=f"output {name}"))
-        final.append((top, TensorProto.FLOAT, shape))
-        maker = next(node.layer for node in nodes if blob in node.tops)
-        if maker.bounded_axis is not None:
-            varying[top] = maker.bounded_axis
-    batches = {shape[:1] for _, _, shape in inputs}
-    free = batches.pop() if len(batches) == 1 and not graph.fixed_batch else None
-    infos = [
-        [
-            helper.make_tensor_value_info(name, kind, _dims(shape, free, varying.get(name)))
-            for name, kind, shape in ports
-        ]
-        for ports in (inputs, final)
-    ]
-    model_graph = helper.make_graph(graph.operators, network.name or "net", *infos, graph.constants)
-    return helper.make_model(
-        model_graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="caffezoo"
-    )
+        bottoms = [self.tensors[b] for b in node.bottoms]
+        scope = LayerScope(self.graph, node, bottoms, blobs, free_batch=self.free_batch)
+        self.tensors.update(zip(node.tops, node.layer.onnx(scope), strict=True))
+
+    def _outputs(self, *, images: bool) -> list[onnx.ValueInfoProto]:
+        from onnx import TensorProto, helper
+
+        found = []
+        newest = {top.name: top for node in self.network.nodes for top in node.tops}
+        for name, called in output_names(self.network, self.outputs, images=images).items():
+            blob = newest[name]
+            if self.tensors[blob] != called:  # an input that nothing rewrites is an output as it stands
+                operator = helper.make_node("Identity", [self.tensors[blob]], [called], name=f"output {called}")
+                self.graph.operators.append(operator)
+            found.append(helper.make_tensor_value_info(called, TensorProto.FLOAT, self._dims(blob)))
+        return found
+
+    def _dims(self, blob: BlobId) -> list[int | str]:
+        """Return a blob's axes: ``N`` where one is the batch, a name of its own where it follows that, or the data."""
+        shape, batch = self.network.blob_shape(blob), self.network.batch
+        varying = next(node.layer.bounded_axis for node in self.network.nodes if blob in node.tops)
+        dims: list[int | str] = []
+        for i, size in enumerate(shape):
+            larger = self.axis.larger[blob][i] if self.free_batch else size
+            follows = "N" if (size, larger) == (batch, size + 1) else f"{blob.name}.{i}"
+            dims.append(size if size == larger and i != varying else follows)
+        return dims
 
 
-def _dims(shape: Shape, free: Shape | None, varying: int | None) -> list[str | int | None]:
-    """Return the shape of a model's input or output; ``free`` is the size of a batch axis that is free, in a tuple, and
-    ``varying`` an axis whose length only data give."""
-    if varying is not None:
-        return [None if axis == varying else size for axis, size in enumerate(shape)]
-    if free is None or not shape:
-        return list(shape)
-    return ["N" if shape[:1] == free else None, *shape[1:]]
+def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: str = "float32") -> onnx.ModelProto:
+    """Return a model that takes images in place of its one blob; see ``transform`` of :func:`to_onnx`.
 
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        With one input, N x C x H x W; it stays as it is.
+    transform : Transform
+    input_dtype : {"float32", "uint8"}
+    """
+    import onnx
 
-def needed_nodes(network: Network, outputs: Sequence[str] | None) -> list[Node]:
-    """Return the nodes that the wanted outputs depend on, in order; all outputs of the network if None."""
-    wanted = set(network.outputs if outputs is None else outputs)
-    missing = wanted - {t.name for n in network.nodes for t in n.tops}
-    if missing:
-        network.shape(min(missing))  # raises with the nearest names
-    newest = {t.name: t for node in network.nodes for t in node.tops}
-    live = {newest[name] for name in wanted}
-    keep = []
-    for node in reversed(network.nodes):
-        if live.intersection(node.tops):
-            keep.append(node)
-            live.update(node.bottoms)
-    return keep[::-1]
+    (blob,) = model.graph.input
+    graph = OnnxGraph()
+    graph.reserve(node.name for node in model.graph.node)
+    graph.reserve(tensor.name for tensor in model.graph.initializer)
+    normalised = _image_input(graph, blob.name, transform)
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    for node in found.graph.node:
+        node.input[:] = [normalised if name == blob.name else name for name in node.input]
+    rest = list(found.graph.node)
+    del found.graph.node[:]
+    found.graph.node.extend([*graph.operators, *rest])
+    found.graph.initializer.extend(graph.constants)
+    batch, channels, *spatial = (dim.dim_param or dim.dim_value for dim in blob.type.tensor_type.shape.dim)
+    kind = {"uint8": onnx.TensorProto.UINT8, "float32": onnx.TensorProto.FLOAT}[input_dtype]
+    found.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info(blob.name, kind, [batch, *spatial, channels]))
+    return found
 
 
 def _image_input(graph: OnnxGraph, name: str, transform: Transform) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import BlobId, Shape
 from caffezoo.net.node import Node
-from caffezoo.net.onnx_graph import needed_nodes
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def has_host_layers(
 ) -> bool:
     """Whether wanted blobs (all outputs if not given) depend on a layer that runs on the host."""
     chosen = on_host or _is_host
-    return any(chosen(node) for node in needed_nodes(network, outputs))
+    return any(chosen(node) for node in cut(network, network.outputs if outputs is None else outputs).nodes)
 
 
 def partition(
@@ -90,7 +90,8 @@ def partition(
         Which layers run on the host; those whose class says so if not given.
     """
     wanted = tuple(network.outputs if outputs is None else outputs)
-    nodes = needed_nodes(network, wanted)
+    network = cut(network, wanted)
+    nodes = network.nodes
     newest = {top.name: top for node in network.nodes for top in node.tops}
     results = {name: newest[name] for name in wanted}
     chosen = on_host or _is_host

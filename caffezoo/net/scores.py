@@ -10,6 +10,7 @@ from typing import Literal
 
 from caffezoo.errors import NetworkError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId
 
@@ -134,19 +135,12 @@ def with_scores(network: Network, output: str | None = None) -> tuple[Network, H
     head = classifier_head(network, output)
     if head.kind != "logits" and len(network.inputs) == 1:
         return network, head
-    net = pb.NetParameter()
-    net.CopyFrom(network.prototxt.net)
-    if len(network.inputs) > 1:
-        net = _needed(network, head.blob)
-    blob = head.blob
+    changed, blob = cut(network, [head.blob]) if len(network.inputs) > 1 else network, head.blob
     if head.kind == "logits":
-        blob = f"{head.blob}_softmax"
+        net, blob = pb.NetParameter(), f"{head.blob}_softmax"
+        net.CopyFrom(changed.prototxt.net)
         net.layer.append(pb.LayerParameter(name=blob, type="Softmax", bottom=[head.blob], top=[blob]))
-    kept = {layer.name for layer in net.layer}
-    weights = {name: blobs for name, blobs in network.weights.items() if name in kept}
-    tops = {top for layer in net.layer for top in layer.top}
-    inputs = {name: shape for name, shape in network.inputs.items() if name in tops}
-    changed = network.rewritten(net, [0] * len(net.layer), weights, inputs=inputs)
+        changed = changed.rewritten(net, [*changed.prototxt.lines, 0], changed.weights, inputs=changed.inputs)
     kind: Kind = "probabilities" if head.kind == "logits" else head.kind
     candidates = tuple(blob if name == head.blob else name for name in head.candidates)
     return changed, Head(blob, head.classes, kind, head.reason, candidates, head.decided, head.logits, head.layer)
@@ -244,21 +238,3 @@ def _below(blob: BlobId, producers: dict[BlobId, Node]) -> list[Node]:
     while nodes[-1].bottoms:
         nodes.append(producers[nodes[-1].bottoms[0]])
     return nodes
-
-
-def _needed(network: Network, blob: str) -> pb.NetParameter:
-    """Return the layers that a blob depends on, its inputs declared by Input layers."""
-    live = {next(t for node in reversed(network.nodes) for t in node.tops if t.name == blob)}
-    layers = []
-    for node in reversed(network.nodes):
-        if not live.intersection(node.tops):
-            continue
-        if node.layer.is_input:
-            for top, shape in zip(node.tops, node.top_shapes, strict=True):
-                if top in live:
-                    param = pb.InputParameter(shape=[pb.BlobShape(dim=list(shape))])
-                    layers.append(pb.LayerParameter(name=top.name, type="Input", top=[top.name], input_param=param))
-            continue
-        live.update(node.bottoms)
-        layers.append(node.layer.proto)
-    return pb.NetParameter(name=network.name, layer=layers[::-1])

@@ -10,7 +10,9 @@ from typing import Literal, cast
 
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import UsageError
+from caffezoo.net.batch import at_batch
 from caffezoo.net.graph import Network
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.index import Index
 
 PRESETS = ("small", "large")
@@ -29,12 +31,15 @@ class Job:
     crop_size : int or None
         Side of the input in px; the prototxt's own if None.
     batch_size : int
+    options : LoadOptions
+        How the prototxt is read.
     """
 
     network: str
     prototxt: Path
     crop_size: int | None
     batch_size: int
+    options: LoadOptions = AS_DEPLOYED
 
     @property
     def prototxt_sha256(self) -> str:
@@ -48,7 +53,7 @@ class Job:
         UsageError
             It cannot run at this size: its fully connected layers are made for another.
         """
-        own = Network.load(self.prototxt)
+        own = self.options.load(self.prototxt)
         network = own.resized(self.crop_size) if self.crop_size is not None else own
         for before, after in zip(own.nodes, network.nodes, strict=True):
             if before.blob_shapes != after.blob_shapes:
@@ -57,7 +62,7 @@ class Job:
                     f"{list(before.bottom_shapes[0])}",
                     where=f"network '{self.network}'",
                 )
-        network = network.reshaped(batch=self.batch_size)
+        network = at_batch(network, self.batch_size)
         if not weights:
             return network
         return network.with_weights(seeded_weights(network, exponents={}, period=WEIGHT_PERIOD)[0])

@@ -91,6 +91,8 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["net[red], 16 px", *NAMES],
     ),
     "check": (["check", "own", "--index", "{d}/index.yaml"], ["large kernel[red].prototxt", "layer 'conv[/1]'"]),
+    "fold": (["fold", *FILES, "--samples", "1", "-o", "{d}/o[red]"], ["prob[red]", "o[red]"]),
+    "data": (["data", "inspect", "{d}/list[x].txt"], ["list[x].txt"]),
     "list": (["list", "--where", "top1[red] < 3"], ["top1[red]"]),
     "engines": (["engines", "--caffe-python", "/no/python[red]"], ["/no/python[red]"]),
     "fetch": (["fetch", "x[/b]y"], ["'x[/b]y'"]),

@@ -162,8 +162,8 @@ def without(flags, name, values=1):
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [
-        (lambda f: [], 2, "which network?; give --net NAME, or --prototxt FILE"),
-        (lambda f: [*f, "--net", "efficientnet-lite0"], 2, "which network?"),
+        (lambda f: [], 2, "which network?; give a name of the zoo, or --prototxt FILE"),
+        (lambda f: [*f, "--net", "efficientnet-lite0"], 2, "the network is named twice"),
         (lambda f: without(f, "--weights"), 2, "a prototxt file needs --weights FILE"),
         (lambda f: without(f, "--mean", 3), 2, "give --mean B G R"),
         (lambda f: [*without(f, "--mean", 3), "--mean", "nan", "0", "0"], 2, "holds a value that is not finite"),

@@ -47,6 +47,9 @@ class BatchNorm(Layer):
             return bool(self.param.use_global_stats)
         return self.phase != pb.TRAIN
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return not self.uses_global_stats
+
     def numbers(self, blobs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         mean, variance, factor = (np.asarray(b, np.float64).reshape(-1) for b in blobs[:3])
         inverse = 0.0 if factor[0] == 0 else 1.0 / factor[0]

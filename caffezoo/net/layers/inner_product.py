@@ -35,6 +35,9 @@ class InnerProduct(Layer):
         weight = (k, n) if self.param.transpose else (n, k)
         return [weight, (n,)] if self.param.bias_term else [weight]
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self._start(bottoms[0]) == 0
+
     def _start(self, bottom: Shape) -> int:
         return self.axis(self.param.axis, len(bottom))
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from caffezoo.net.layer import Layer, Shape, register
+from caffezoo.net.layer import Layer, Shape, register, shape_flags
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
-
-_RESIZE_HINT = "give transform_param { crop_size }, or an Input layer with a shape"
 
 
 class InputLayer(Layer):
@@ -68,10 +66,20 @@ class DummyData(InputLayer):
         return self._one_per_top(list(zip(*columns, strict=True)), "num")
 
 
-class ImageInput(InputLayer):
-    """Images of ``crop_size`` with three channels (one where told so), and their labels as a second top."""
+class LabelledInput(InputLayer):
+    """Images, and a label of each as a second top, which follows a shape that is given to the first."""
 
     top_count = (1, 2)
+
+    def input_shapes(self, given: Mapping[str, Shape]) -> list[Shape]:
+        images, *labels = self.proto.top
+        if images in given and not any(label in given for label in labels):
+            return [tuple(given[images]), (given[images][0],)][: len(self.proto.top)]
+        return super().input_shapes(given)
+
+
+class ImageInput(LabelledInput):
+    """Images of ``crop_size`` with three channels (one where told so), and their labels as a second top."""
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         batch, (height, width) = int(self.param.batch_size), self._image_size()
@@ -82,7 +90,8 @@ class ImageInput(InputLayer):
     def _image_size(self) -> tuple[int, int]:
         crop = int(self.proto.transform_param.crop_size)
         if not crop:
-            self.fail("the prototxt does not say how large its images are", hint=_RESIZE_HINT)
+            flag = shape_flags(self.proto.top[:1])
+            self.fail("the prototxt does not say how large its images are", f"say it: {flag} (N,C,H,W)")
         return crop, crop
 
     def _channels(self) -> int:
@@ -122,7 +131,7 @@ class ImageData(ImageInput):
 
 
 @register("MemoryData")
-class MemoryData(InputLayer):
+class MemoryData(LabelledInput):
     """Images and labels that a program hands over, of the given shape."""
 
     param_name = "memory_data_param"
@@ -143,4 +152,5 @@ class HDF5Data(InputLayer):
     top_count = (1, None)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        self.fail("the prototxt does not say what shapes its HDF5 files hold", hint="replace it by an Input layer")
+        flags = shape_flags(self.proto.top)
+        self.fail("the prototxt does not say what shapes its HDF5 files hold", f"say all: {flags}")

@@ -36,6 +36,9 @@ class LabelledLayer(Layer):
     in_place_allowed = False
     judges = True
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self.along(bottoms) == 0
+
     def class_axis(self) -> int:
         """Return the axis of the classes as the prototxt gives it."""
         raise NotImplementedError
@@ -170,6 +173,9 @@ class Accuracy(LabelledLayer):
         if self.param.top_k > bottoms[0][axis]:
             self.fail(f"top_k {self.param.top_k} is more than the {bottoms[0][axis]} classes")
         return [(), (bottoms[0][axis],)][: len(self.proto.top)]
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
 
     def class_axis(self) -> int:
         return int(self.param.axis)

@@ -30,6 +30,9 @@ class Permute(Layer):
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [tuple(bottoms[0][i] for i in self._order(len(bottoms[0])))]
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self._order(len(bottoms[0]))[:1] != [0]
+
     def _order(self, rank: int) -> list[int]:
         order = [int(i) for i in self.param.order]
         if any(i >= rank for i in order):

@@ -82,6 +82,9 @@ class ArgMax(Layer):
             return [(*x[:axis], k, *x[axis + 1 :])]
         return [(x[0], 2 if self.param.out_max_val else 1, k, *(1 for _ in x[3:]))]
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self._axis(bottoms[0]) == 0
+
     def _axis(self, bottom: Shape) -> int | None:
         return self.axis(self.param.axis, len(bottom)) if self.param.HasField("axis") else None
 

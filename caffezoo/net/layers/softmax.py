@@ -23,6 +23,9 @@ class Softmax(Layer):
         self.axis(self.param.axis, len(bottoms[0]))
         return [bottoms[0]]
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self.axis(self.param.axis, len(bottoms[0])) == 0
+
     def squashed(self, bottoms: Sequence[Shape]) -> int:
         return bottoms[0][self.axis(self.param.axis, len(bottoms[0]))]
 

@@ -31,7 +31,7 @@ def engine_outputs(
     """Return a network's outputs for inputs of different lengths, by an engine."""
     with create_engine(engine, network, batch_size=None, threads=1) as made:
         feed = {name: np.ascontiguousarray(inputs[name], np.float32) for name in network.inputs}
-        return made._infer(feed, made.batch_size)
+        return made.run(feed)
 
 
 def assert_matches_opencv(

@@ -64,7 +64,7 @@ def test_shapes(text: str, shapes: list[tuple[int, ...]]) -> None:
         ('type: "DummyData" top: "a"', "has no shape"),
         ('type: "DummyData" top: "a" dummy_data_param { num: 1 shape { dim: 1 } }', "exclude each other"),
         ('type: "DummyData" top: "a" dummy_data_param { num: 1 }', "each be given once"),
-        ('type: "HDF5Data" top: "a"', "replace it by an Input layer"),
+        ('type: "HDF5Data" top: "a"', "say all: --shape a=1,3,224,224"),
     ],
 )
 def test_refusals(text: str, message: str) -> None:

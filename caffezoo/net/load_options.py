@@ -1,0 +1,93 @@
+"""How a prototxt is read: which of its layers, and the shapes that it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from caffezoo.errors import UnknownNameError, UsageError
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.graph import Network
+from caffezoo.net.layer import Shape
+
+PHASES = ("TEST", "TRAIN")
+
+MAX_BLOB_VALUES = 2**31 - 1
+"""Caffe counts a blob's values in an int (``Blob::Reshape``)."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Caffe's NetState, and shapes of inputs; hashable, and the same for everything that opens one file.
+
+    Attributes
+    ----------
+    phase : {"TEST", "TRAIN"}
+    level : int
+    stages : tuple of str
+        Beside those of the file's own ``state``.
+    shapes : tuple of (str, shape)
+        Shapes of inputs by name: instead of the file's, and where it gives none (a data layer's database is not here).
+
+    Raises
+    ------
+    UsageError
+        A phase or a shape that cannot be.
+    """
+
+    phase: str = "TEST"
+    level: int = 0
+    stages: tuple[str, ...] = ()
+    shapes: tuple[tuple[str, Shape], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise UnknownNameError("phase", self.phase, PHASES)
+        for name, shape in self.shapes:
+            if not all(d > 0 for d in shape):
+                raise UsageError(f"shape {list(shape)} of '{name}' has an axis below 1")
+            count = 1
+            for d in shape:
+                count *= d
+            if count > MAX_BLOB_VALUES:
+                raise UsageError(f"shape {list(shape)} of '{name}' holds more than {MAX_BLOB_VALUES} values")
+
+    @classmethod
+    def of(cls, shapes: Mapping[str, Shape] | None = None, **state: Any) -> LoadOptions:
+        """Return options with shapes from a mapping."""
+        return cls(shapes=tuple((name, tuple(map(int, shape))) for name, shape in (shapes or {}).items()), **state)
+
+    def load(self, prototxt: str | PathLike[str], weights: str | PathLike[str] | None = None) -> Network:
+        """Read a network; see :meth:`caffezoo.net.graph.Network.load`.
+
+        Raises
+        ------
+        FormatError, NetworkError
+        UnknownNameError
+            A shape is given for what is no input.
+        """
+        return Network.load(
+            prototxt,
+            weights,
+            inputs=dict(self.shapes),
+            phase=pb.Phase.Value(self.phase),
+            level=self.level,
+            stages=self.stages,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is not the default, as plain JSON values."""
+        found = {
+            "phase": self.phase,
+            "level": self.level,
+            "stages": list(self.stages),
+            "shapes": {name: list(shape) for name, shape in self.shapes},
+        }
+        plain = {"phase": "TEST", "level": 0, "stages": [], "shapes": {}}
+        return {key: value for key, value in found.items() if value != plain[key]}
+
+
+AS_DEPLOYED = LoadOptions()
+"""At TEST, with the shapes that the file has."""

@@ -1,0 +1,48 @@
+"""The search for layers to keep, on drops that are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caffezoo.precision.mixed import keep_layers
+
+
+@given(
+    costs=st.lists(st.integers(0, 40), min_size=1, max_size=60),
+    limit=st.integers(0, 200),
+)
+def test_the_shortest_head_is_found_in_few_evaluations(costs: list[int], limit: int) -> None:
+    """Drops add up and fall along the ranking: then bisection is exact."""
+    costs = sorted(costs, reverse=True)
+    cost = {f"layer{i}": c for i, c in enumerate(costs)}
+    asked: list[tuple[str, ...]] = []
+
+    def drop(keep: tuple[str, ...]) -> float:
+        asked.append(keep)
+        return float(sum(c for layer, c in cost.items() if layer not in keep))
+
+    found = keep_layers(list(cost), limit, drop)
+    shortest = next(k for k in range(len(costs) + 1) if sum(costs[k:]) <= limit)
+    if shortest < len(costs) or len(costs) == 1:
+        assert len(found.kept) == shortest
+        assert found.drop == sum(costs[shortest:]) <= limit
+    assert found.drop_of_all == sum(costs)
+    assert found.evaluations == len(asked) <= 1 + math.ceil(math.log2(len(costs) + 1)) + len(found.kept)
+    if 1 < len(found.kept) < len(costs):
+        assert {k.layer: k.cost for k in found.kept} == {f"layer{i}": costs[i] for i in range(shortest)}
+
+
+def test_nothing_is_kept_where_everything_is_within_the_limit() -> None:
+    found = keep_layers(["a", "b"], 0.5, lambda keep: 0.5)
+    assert (found.kept, found.drop, found.evaluations) == ((), 0.5, 1)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 7])
+def test_what_cannot_be_helped_keeps_all(layers: int) -> None:
+    found = keep_layers([str(i) for i in range(layers)], 0.1, lambda keep: 9.0)
+    assert [k.layer for k in found.kept] == [str(i) for i in range(layers)]
+    assert found.drop == 0
