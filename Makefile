@@ -37,7 +37,7 @@ lint: .venv/.lint
 	$(BIN)/caffezoo results check
 
 lock:  ## write requirements/ anew, keeping the versions that fit (UPGRADE=1: the newest)
-	test -x .lock/bin/uv || { $(PYTHON) -m venv .lock && .lock/bin/pip install -q 'uv>=0.5'; }
+	test -x .lock/bin/uv || { $(PYTHON) -m venv .lock && .lock/bin/pip install -q 'uv>=0.5' packaging; }
 	.lock/bin/python tools/lock.py --uv .lock/bin/uv $(if $(UPGRADE),--upgrade)
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
