@@ -135,8 +135,8 @@ def test_refinedet_takes_its_first_stage() -> None:
 def test_nan_offsets_are_one_clear_line() -> None:
     bottoms = _three([0.6, 0.7, 0.4])
     bottoms["loc"][0, 3] = np.nan
+    layer = network_of(_text("num_classes: 2"), bottoms).nodes[-1].layer
     with pytest.raises(EngineError, match=r"layer 'd' .*bottom 'loc' holds 1 value\(s\) of 12 that are not finite"):
-        layer = network_of(_text("num_classes: 2"), bottoms).nodes[-1].layer
         layer.host(list(bottoms.values()), ())
     bottoms["loc"][0, 2:4] = 1e4
     with pytest.raises(EngineError, match="a box of class 1 is not finite"):
