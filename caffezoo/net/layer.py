@@ -94,6 +94,8 @@ class Layer:
     auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
+    on_host: ClassVar[bool] = False  # engines run it in numpy, between compiled parts: see net/host_layer.py
+    bounded_axis: ClassVar[int | None] = None  # of its tops: data may leave less there than the shapes say
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
