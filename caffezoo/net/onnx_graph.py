@@ -263,14 +263,14 @@ class _Export:
         return found
 
     def _dims(self, blob: BlobId) -> list[int | str]:
-        """Return a blob's axes: ``N`` where one is the batch, a name of its own where one follows it otherwise."""
+        """Return a blob's axes: ``N`` where one is the batch, a name of its own where it follows that, or the data."""
         shape, batch = self.network.blob_shape(blob), self.network.batch
-        if not self.free_batch:
-            return list(shape)
+        varying = next(node.layer.bounded_axis for node in self.network.nodes if blob in node.tops)
         dims: list[int | str] = []
-        for i, (size, larger) in enumerate(zip(shape, self.axis.larger[blob], strict=True)):
+        for i, size in enumerate(shape):
+            larger = self.axis.larger[blob][i] if self.free_batch else size
             follows = "N" if (size, larger) == (batch, size + 1) else f"{blob.name}.{i}"
-            dims.append(size if size == larger else follows)
+            dims.append(size if size == larger and i != varying else follows)
         return dims
 
 
