@@ -98,6 +98,10 @@ class LayerScope:
         self.top_shapes = node.top_shapes
         self.blobs = blobs
 
+    def for_part(self, node: Node) -> LayerScope:
+        """Return the scope of a layer that is a part of this one, on the same bottoms."""
+        return LayerScope(self._graph, node, self.bottoms, (), free_batch=self._free_batch)
+
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append an operator with one output; an empty input name is an omitted optional input."""
         return self._graph.op(kind, inputs, name=self.node.name, **attributes)[0]
@@ -259,14 +263,14 @@ class _Export:
         return found
 
     def _dims(self, blob: BlobId) -> list[int | str]:
-        """Return a blob's axes: ``N`` where one is the batch, a name of its own where one follows it otherwise."""
+        """Return a blob's axes: ``N`` where one is the batch, a name of its own where it follows that, or the data."""
         shape, batch = self.network.blob_shape(blob), self.network.batch
-        if not self.free_batch:
-            return list(shape)
+        varying = next(node.layer.bounded_axis for node in self.network.nodes if blob in node.tops)
         dims: list[int | str] = []
-        for i, (size, larger) in enumerate(zip(shape, self.axis.larger[blob], strict=True)):
+        for i, size in enumerate(shape):
+            larger = self.axis.larger[blob][i] if self.free_batch else size
             follows = "N" if (size, larger) == (batch, size + 1) else f"{blob.name}.{i}"
-            dims.append(size if size == larger else follows)
+            dims.append(size if size == larger and i != varying else follows)
         return dims
 
 

@@ -34,3 +34,9 @@ class Transform:
     def std_blob(self) -> NDArray[np.float64]:
         """What is divided by, float64 (1, channels, 1, 1)."""
         return np.array(self.std, np.float64).reshape(1, -1, 1, 1)
+
+
+def to_blob(images: np.ndarray, transform: Transform) -> np.ndarray:
+    """Return (n, H, W, C) pixels as Caffe's input blob: ``(x - mean) / std`` in float32, NCHW."""
+    mean, std = transform.mean_blob, transform.std_blob.astype(np.float32)
+    return np.ascontiguousarray((images.astype(np.float32).transpose(0, 3, 1, 2) - mean) / std)
