@@ -36,6 +36,9 @@ def evaluate(
     arguments: NetworkArguments,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
+    scale: recipes.ScaleOption = None,
+    raw_scale: recipes.RawScaleOption = None,
+    channel_order: recipes.ChannelOrderOption = None,
     resize: recipes.ResizeOption = None,
     data: Annotated[
         str | None,
@@ -144,10 +147,18 @@ def evaluate(
         check_ending(per_image)
     store = writable_store(results) if record else None
     networks = each_network(arguments)
+    asked = recipes.ask(
+        mean=mean,
+        std=std,
+        scale=scale,
+        raw_scale=raw_scale,
+        resize=resize,
+        channel_order=channel_order,
+        base_size=base_size,
+        crop_size=crop_size,
+    )
     known = [
-        recipes.make_recipe(
-            one, mean=mean, std=std, resize=resize, network_order=network_order, drop_background=drop_background
-        )
+        recipes.make_recipe(one, asked=asked, network_order=network_order, drop_background=drop_background)
         for one in networks
     ]
     sets = parse_labels(labels)
@@ -163,12 +174,11 @@ def evaluate(
         known,
         dataset,
         crop_sizes=parse_sizes(crop_sizes) if crop_sizes else (),
+        base_size=asked.base_size,
         labels=sets,
         class_subset=class_subset,
         batch_size=batch_size,
         on_note=lambda note: tell_notes([note], "note"),
-        base_size=base_size,
-        crop_size=crop_size,
         crops=mirrored_crops(crops) if mirror else crops,
         scales=tuple(parse_sizes(scales)) if scales else (),
         decoder=decoder,
@@ -182,7 +192,7 @@ def evaluate(
     runs: list[Run] = []
     try:
         for subject in subjects:
-            tell_notes(subject.classifier.network_notes)
+            tell_notes((*subject.classifier.network_notes, *subject.classifier.warnings))
         runs = open_runs(subjects, run, cache_dir() / "evaluations", resume=resume)
         say_resumed(runs)
         start = time.perf_counter()

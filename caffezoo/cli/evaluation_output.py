@@ -54,13 +54,15 @@ def _ran_on(result: EvaluationResult) -> str:
 def _print_one(result: EvaluationResult) -> None:
     p = result.protocol
     sides = "short side" if p.resize == "short" else "both sides"
-    base = " + ".join(map(str, p.short_sides)) if p.scales else str(p.base_size)
+    base = " + ".join(map(str, p.bases)) if p.scales else str(p.base_size)
+    order = "grey" if p.channel_order == "grey" else "B, G, R"
+    of_each = " for each pixel, on average" if p.mean_image is not None else ""
     skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
     crops = "the whole image" if p.fully_convolutional else "1 crop" if p.views == 1 else f"{p.views} crops"
     print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
     print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {shown(result.label_list)}")
     print(f"protocol     {crops} of {p.crop_size} px, {sides} {base} px, {p.decoder}, {p.resizer}")
-    print(f"             mean {_triple(p.mean)}, std {_triple(p.std)} (B, G, R)")
+    print(f"             mean {_levels(p.mean)}{of_each}, std {_levels(p.std)} ({order})")
     print(f"ran on       {_ran_on(result)}")
     print(f"speed        {result.images_per_second:.1f} images/s ({result.seconds:.1f} s)")
     for rates in result.rates:
@@ -77,7 +79,7 @@ def _print_rate(name: str, rate: ErrorRate) -> None:
     print(f"{name}  {rate.percent:.2f} %  [{low:.2f}, {high:.2f}] at 95 %  ({rate.errors} of {rate.images})")
 
 
-def _triple(values: tuple[float, float, float]) -> str:
+def _levels(values: tuple[float, ...]) -> str:
     return " ".join(f"{v:g}" for v in values)
 
 

@@ -46,7 +46,7 @@ def decoder_name(decoder: str) -> str:
         raise UsageError(f"decoder {decoder} is not installed", hint="pip install 'caffezoo[decoders]'") from None
 
 
-def decode(data: bytes, decoder: str = "cv2", *, where: str | None = None) -> Image:
+def decode(data: bytes, decoder: str = "cv2", *, where: str | None = None, grey: bool = False) -> Image:
     """Decode the bytes of an image file.
 
     Parameters
@@ -56,10 +56,12 @@ def decode(data: bytes, decoder: str = "cv2", *, where: str | None = None) -> Im
         With or without a version.
     where : str, optional
         For messages.
+    grey : bool, optional
+        Decode to one channel; by OpenCV, and what Pillow decodes as its luma.
 
     Returns
     -------
-    uint8 array (height, width, 3)
+    uint8 array (height, width, 3), or (height, width) for grey
         BGR, 0..255.
 
     Raises
@@ -69,9 +71,12 @@ def decode(data: bytes, decoder: str = "cv2", *, where: str | None = None) -> Im
     """
     name = decoder.partition("-")[0]
     if name == "pillow":
-        return _by_pillow(data, where)
+        image = _by_pillow(data, where)
+        return load_cv2().cvtColor(image, load_cv2().COLOR_BGR2GRAY) if grey else image
     if name not in DECODERS:
         raise UnknownNameError("decoder", name, DECODERS)
+    if grey:
+        return decode_image(data, where=where, grey=True)
     kind = _kind(data)
     library = _load_simplejpeg()
     if library is None or kind is None or not _fits(data):

@@ -28,7 +28,7 @@ Scores = NDArray[np.float64]
 
 
 class Runner(Interface):
-    """The part of an engine that scoring needs: ``run`` of a batch (n, H, W, 3) gives every output (n, ...)."""
+    """The part of an engine that scoring needs: ``run`` of a batch (n, H, W, C) gives every output (n, ...)."""
 
     def run(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]: ...
 
@@ -111,7 +111,8 @@ class _Feed:
         """Copy a view in; a batch that is full runs."""
         batch = self._batch
         rgb = self.lane.protocol.channel_order == "RGB"
-        batch.pixels[len(batch.rows)] = view.pixels[..., ::-1] if rgb else view.pixels
+        pixels = view.pixels if view.pixels.ndim == 3 else view.pixels[..., np.newaxis]
+        batch.pixels[len(batch.rows)] = pixels[..., ::-1] if rgb else pixels
         batch.rows.append((owner, view.weight))
         if len(batch.rows) == self.lane.batch_size:
             self.start()
@@ -142,8 +143,9 @@ class _Feed:
     def _new(self) -> _Batch:
         if self._free:
             return _Batch(self._free.pop())
-        side = self.lane.protocol.crop_size
-        return _Batch(np.empty((self.lane.batch_size, side, side, 3), self.lane.protocol.input_dtype))
+        protocol = self.lane.protocol
+        shape = (self.lane.batch_size, *protocol.crop_size, protocol.channels)
+        return _Batch(np.empty(shape, protocol.input_dtype))
 
     def _finish_one(self) -> None:
         batch, future = self._running.popleft()
@@ -229,7 +231,7 @@ def score_together(
         raise UsageError(f"{workers} decoding threads: there must be at least 1")
     feeds = [_Feed(lane) for lane in lanes]
     pending: deque[tuple[Work, dict[int, _Pending]]] = deque()
-    ahead = workers + max(-(-2 * lane.batch_size * lane.streams // lane.protocol.crops) for lane in lanes)
+    ahead = workers + max(-(-2 * lane.batch_size * lane.streams // lane.protocol.views) for lane in lanes)
     failure: BaseException | None = None
     try:
         jobs = prepare_ahead(_jobs(lanes, work), workers=workers, ahead=ahead)

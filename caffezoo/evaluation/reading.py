@@ -60,12 +60,13 @@ def _prepare(path: str, item: ImageLike, protocols: Sequence[Protocol]) -> Prepa
     """Decode an image once for each decoder and cut its views once for each geometry."""
     cv2 = load_cv2()
     found: Prepared = {}
-    images: dict[str, Any] = {}
+    images: dict[Any, Any] = {}
     for protocol in protocols:
+        grey = protocol.channels == 1
         try:
-            if protocol.decoder not in images:
-                images[protocol.decoder] = as_image(item, where=path, decoder=protocol.decoder)
-            found[protocol.geometry] = cut_views(images[protocol.decoder], protocol)
+            if (protocol.decoder, grey) not in images:
+                images[protocol.decoder, grey] = as_image(item, where=path, grey=grey, decoder=protocol.decoder)
+            found[protocol.geometry] = cut_views(images[protocol.decoder, grey], protocol)
         except ImageError as error:
             found[protocol.geometry] = error if error.where else ImageError(error.message, where=path, hint=error.hint)
         except (cv2.error, MemoryError) as error:

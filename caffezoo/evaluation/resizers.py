@@ -21,7 +21,7 @@ def resize_pixels(image: NDArray[Any], height: int, width: int, resizer: str) ->
 
     Parameters
     ----------
-    image : uint8 or float32 array (height, width, 3)
+    image : uint8 or float32 array (height, width, 3) or (height, width)
     height, width : int
         Wanted, in px.
     resizer : str
@@ -46,7 +46,7 @@ def resize_pixels(image: NDArray[Any], height: int, width: int, resizer: str) ->
         return cv2.resize(image, (width, height), interpolation=how)  # type: ignore[no-any-return]
     pillow = load_pillow()
     how = pillow.Resampling.BICUBIC if method == "bicubic" else pillow.Resampling.BILINEAR
-    if image.dtype == np.uint8:
+    if image.dtype == np.uint8 or image.ndim == 2:
         return np.asarray(pillow.fromarray(np.ascontiguousarray(image)).resize((width, height), how))
     planes = [
         np.asarray(pillow.fromarray(np.ascontiguousarray(image[:, :, k])).resize((width, height), how))

@@ -9,11 +9,12 @@ from typing import Any
 
 from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.answer_keys import label_sets, own_labels
-from caffezoo.evaluation.classifier import Recipe, open_classifier
+from caffezoo.evaluation.classifier import open_classifier
 from caffezoo.evaluation.dataset import Dataset
 from caffezoo.evaluation.evaluator import check_subject, new_run
 from caffezoo.evaluation.identity import default_run_path, file_name
 from caffezoo.evaluation.matching import match_labels
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.runs.folder import Run
 from caffezoo.evaluation.runs.scoring import Subject
 
@@ -41,7 +42,7 @@ def open_subjects(
     dataset : Dataset
         As :func:`caffezoo.evaluation.dataset.open_dataset` gives it.
     crop_sizes : sequence of int, optional
-        A sweep: the base size grows with the crop, in the ratio that the network is published with.
+        A sweep: without ``base_size`` the base size grows with the crop, in the ratio that the network is published with.
     labels : sequence of str, optional
         Label sets; see :func:`caffezoo.evaluation.answer_keys.label_sets`. The data's own if not given.
     class_subset : bool, optional
@@ -129,10 +130,12 @@ def _open(
     batch_size: int,
     options: dict[str, Any],
 ) -> tuple[Subject, list[str]]:
-    options = dict(options)
     if crop_size is not None:
-        options["crop_size"] = crop_size
-        options["base_size"] = options.get("base_size") or _swept_base(recipe, crop_size)
+        options = {
+            **options,
+            "crop_size": crop_size,
+            "base_size": options.get("base_size") or _swept_base(recipe, crop_size),
+        }
     views = max(1, options.get("crops", 1)) * max(1, len(options.get("scales", ())))
     classifier = open_classifier(recipe, batch_size=min(batch_size, len(dataset.images) * views), **options)
     try:
@@ -150,9 +153,11 @@ def _open(
 
 
 def _swept_base(recipe: Recipe, crop_size: int) -> int:
-    if recipe.base_size is None or recipe.crop_size is None:
+    """Return the base size in px that goes with a crop size, in the ratio that the network is published with."""
+    base, crop = recipe.preprocessing.base_size, recipe.preprocessing.crop_size
+    if base is None or crop is None:
         return crop_size
-    return max(crop_size, crop_size * recipe.base_size // recipe.crop_size)
+    return max(crop_size, crop_size * base.height // crop.height)
 
 
 def _subset(dataset: Dataset, classes: int, asked: bool) -> tuple[int, ...] | None:

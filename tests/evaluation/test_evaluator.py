@@ -10,7 +10,7 @@ import pytest
 from caffezoo.errors import DataError, EngineError, ImageError, OutOfMemoryError, UsageError
 from caffezoo.evaluation.answer_keys import own_labels
 from caffezoo.evaluation.classification import Classification, classify
-from caffezoo.evaluation.classifier import Classifier, Recipe
+from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.dataset import Dataset
 from caffezoo.evaluation.evaluator import evaluate, evaluate_together
@@ -20,8 +20,10 @@ from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.outcomes import LabelSet
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.runs.folder import Run
 from caffezoo.evaluation.runs.scoring import Subject
+from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.net.scores import Head
 
 
@@ -29,7 +31,7 @@ from caffezoo.net.scores import Head
 def classifier(tmp_path, colour_engine):
     for name in ("net.prototxt", "net.caffemodel"):
         (tmp_path / name).write_text(name)
-    recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", (0, 0, 0), (1, 1, 1))
+    recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", Preprocessing())
     head = Head("prob", 7, "probabilities", "the only output", ("prob",), True, "prob", None)
     return Classifier(recipe, Protocol(40, 32), colour_engine(), head)
 
