@@ -105,8 +105,7 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False) -
     if isinstance(item, bytes | bytearray | memoryview):
         return decode_image(bytes(item), where=where, grey=grey)
     if isinstance(item, Stored):
-        pixels = _of_stored(item, where)
-        return _grey(pixels) if grey else pixels
+        return _of_stored(item, where, grey)
     if isinstance(item, np.ndarray):
         return _grey(_of_array(item, where)) if grey else _of_array(item, where)
     if is_pillow(item):
@@ -118,12 +117,14 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False) -
     )
 
 
-def _of_stored(item: Stored, where: str | None) -> Image:
+def _of_stored(item: Stored, where: str | None, grey: bool) -> Image:
     content = item.content()
     if not isinstance(content, bytes):
-        return _of_array(content, where)
-    pixels = decode_image(content, where=where)
-    return np.ascontiguousarray(pixels[:, :, ::-1]) if item.dataset.decodes_to == "RGB" else pixels
+        return _grey(_of_array(content, where)) if grey else _of_array(content, where)
+    if item.dataset.decodes_to != "RGB":
+        return decode_image(content, where=where, grey=grey)
+    pixels = np.ascontiguousarray(decode_image(content, where=where)[:, :, ::-1])
+    return _grey(pixels) if grey else pixels
 
 
 def _grey(image: Image) -> Image:
