@@ -19,6 +19,9 @@ def classify(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
+    scale: recipes.ScaleOption = None,
+    raw_scale: recipes.RawScaleOption = None,
+    channel_order: recipes.ChannelOrderOption = None,
     resize: recipes.ResizeOption = None,
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
@@ -54,17 +57,22 @@ def classify(
         raise UsageError("which image?", hint="give one or more image files")
     recipe = recipes.make_recipe(
         arguments,
-        mean=mean,
-        std=std,
-        resize=resize,
+        asked=recipes.ask(
+            mean=mean,
+            std=std,
+            scale=scale,
+            raw_scale=raw_scale,
+            resize=resize,
+            channel_order=channel_order,
+            base_size=base_size,
+            crop_size=crop_size,
+        ),
         network_order=network_order,
         labels=labels,
         drop_background=drop_background,
     )
     classifier = open_classifier(
         recipe,
-        base_size=base_size,
-        crop_size=crop_size,
         crops=crops,
         output=output,
         engine=engine,
@@ -74,9 +82,9 @@ def classify(
         caffe_python=caffe_python,
     )
     found, unreadable = [], 0
-    tell_notes(classifier.network_notes)
+    tell_notes((*classifier.network_notes, *classifier.warnings))
     tell_notes(classifier.notes, "note")
-    notes = [*classifier.network_notes, *classifier.notes]
+    notes = [*classifier.network_notes, *classifier.warnings, *classifier.notes]
     try:
         for outcome in run(classifier, images, top=top):
             if isinstance(outcome, ImageError):
