@@ -26,13 +26,8 @@ from pydantic import (
 
 from caffezoo.errors import UsageError
 from caffezoo.formats.image_size import MAX_SIDE, Size
-
-<<<<<<< HEAD
 from caffezoo.zoo.drive_link import drive_file_id
 
-Pixels = Annotated[int, Field(strict=True, ge=1, le=4096, description="pixels")]
-=======
->>>>>>> main
 Count = Annotated[int, Field(strict=True, ge=1)]
 Percent = Annotated[float, Field(strict=True, ge=0, le=100, description="percent")]
 Milliseconds = Annotated[float, Field(strict=True, gt=0, description="milliseconds")]
