@@ -109,8 +109,7 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False, d
     if isinstance(item, bytes | bytearray | memoryview):
         return decode(bytes(item), decoder, where=where, grey=grey)
     if isinstance(item, Stored):
-        pixels = _of_stored(item, where, decoder)
-        return _grey(pixels) if grey else pixels
+        return _of_stored(item, where, grey, decoder)
     if isinstance(item, np.ndarray):
         return _grey(_of_array(item, where)) if grey else _of_array(item, where)
     if is_pillow(item):
@@ -122,12 +121,14 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False, d
     )
 
 
-def _of_stored(item: Stored, where: str | None, decoder: str) -> Image:
+def _of_stored(item: Stored, where: str | None, grey: bool, decoder: str) -> Image:
     content = item.content()
     if not isinstance(content, bytes):
-        return _of_array(content, where)
-    pixels = decode(content, decoder, where=where)
-    return np.ascontiguousarray(pixels[:, :, ::-1]) if item.dataset.decodes_to == "RGB" else pixels
+        return _grey(_of_array(content, where)) if grey else _of_array(content, where)
+    if item.dataset.decodes_to != "RGB":
+        return decode(content, decoder, where=where, grey=grey)
+    pixels = np.ascontiguousarray(decode(content, decoder, where=where)[:, :, ::-1])
+    return _grey(pixels) if grey else pixels
 
 
 def _grey(image: Image) -> Image:

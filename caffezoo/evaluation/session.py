@@ -42,7 +42,7 @@ def open_subjects(
     dataset : Dataset
         As :func:`caffezoo.evaluation.dataset.open_dataset` gives it.
     crop_sizes : sequence of int, optional
-        A sweep: without ``base_size`` the base size grows with the crop, in the ratio that the network is published with.
+        A sweep: without ``base_size`` the base size grows with the crop, in the published ratio.
     labels : sequence of str, optional
         Label sets; see :func:`caffezoo.evaluation.answer_keys.label_sets`. The data's own if not given.
     class_subset : bool, optional

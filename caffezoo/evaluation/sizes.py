@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -68,6 +69,8 @@ def choose_sizes(
         values = " ".join(f"{v:.6g}" for v in known.mean)
         notes.append(f"the mean image of {_size(image)} px is used as the mean of each channel, {values}: {why}")
         image = None
+    elif image is not None:
+        notes.append(f"the mean of {os.path.basename(image.path)} is subtracted for each pixel ({_size(image)} px)")
     return replace(known, base_size=base, crop_size=crop, mean_image=image), tuple(notes)
 
 
