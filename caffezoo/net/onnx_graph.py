@@ -98,9 +98,11 @@ class LayerScope:
         self.top_shapes = node.top_shapes
         self.blobs = blobs
 
-    def for_part(self, node: Node) -> LayerScope:
-        """Return the scope of a layer that is a part of this one, on the same bottoms."""
-        return LayerScope(self._graph, node, self.bottoms, (), free_batch=self._free_batch)
+    def for_part(self, node: Node, bottoms: list[str] | None = None, blobs: tuple[np.ndarray, ...] = ()) -> LayerScope:
+        """Return the scope of a layer that is a part of this one, on the same bottoms if none are given."""
+        return LayerScope(
+            self._graph, node, self.bottoms if bottoms is None else bottoms, blobs, free_batch=self._free_batch
+        )
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append an operator with one output; an empty input name is an omitted optional input."""
