@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from caffezoo.cli.network_arguments import NetworkArguments
     from caffezoo.data.opening import DataOptions
     from caffezoo.evaluation.classifier import Recipe
+    from caffezoo.evaluation.protocol import Protocol
+    from caffezoo.net.graph import Network
 
 Triple = tuple[float, float, float]
 
@@ -126,6 +128,28 @@ def make_recipe(
         options=network.options,
     )
     return _with_classes(recipe, network_order, labels, drop_background)
+
+
+def input_protocol(arguments: NetworkArguments, network: Network, mean: Triple | None, std: Triple | None) -> Protocol:
+    """Return how images become the network's input at its declared size: as the index has it, unless flags do."""
+    from caffezoo.evaluation.protocol import Protocol
+
+    entry = arguments.entry
+    preset = entry.preset("small") if entry is not None else None
+    mean = mean or (preset.mean if preset else None)
+    if mean is None:
+        raise UsageError(
+            "a prototxt does not say what was subtracted in training", hint="give --mean B G R (and --std B G R)"
+        )
+    shape = next(iter(network.inputs.values()))
+    return Protocol(
+        base_size=max(shape[2], (preset.base_size if preset else None) or shape[2]),
+        crop_size=shape[2],
+        resize=preset.resize if preset else "short",
+        mean=mean,
+        std=std or (preset.std if preset else (1.0, 1.0, 1.0)),
+        channel_order=entry.input.channel_order if entry is not None else "BGR",
+    )
 
 
 def _with_classes(recipe: Recipe, order: str | None, labels: Path | None, drop_background: bool) -> Recipe:

@@ -270,7 +270,9 @@ class _Export:
         return dims
 
 
-def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: str = "float32") -> onnx.ModelProto:
+def with_image_input(
+    model: onnx.ModelProto, transform: Transform, input_dtype: str = "float32", *, reverse: bool = False
+) -> onnx.ModelProto:
     """Return a model that takes images in place of its one blob; see ``transform`` of :func:`to_onnx`.
 
     Parameters
@@ -278,7 +280,10 @@ def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: 
     model : onnx.ModelProto
         With one input, N x C x H x W; it stays as it is.
     transform : Transform
+        In the order of the blob's channels.
     input_dtype : {"float32", "uint8"}
+    reverse : bool
+        The images' channels come in the opposite order.
     """
     import onnx
 
@@ -286,7 +291,7 @@ def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: 
     graph = OnnxGraph()
     graph.reserve(node.name for node in model.graph.node)
     graph.reserve(tensor.name for tensor in model.graph.initializer)
-    normalised = _image_input(graph, blob.name, transform)
+    normalised = _image_input(graph, blob.name, transform, reverse)
     found = onnx.ModelProto()
     found.CopyFrom(model)
     for node in found.graph.node:
@@ -301,12 +306,14 @@ def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: 
     return found
 
 
-def _image_input(graph: OnnxGraph, name: str, transform: Transform) -> str:
+def _image_input(graph: OnnxGraph, name: str, transform: Transform, reverse: bool = False) -> str:
     """Append cast, normalisation and layout change; return the NCHW tensor."""
     from onnx import TensorProto
 
     x = graph.op("Cast", [name], name=f"{name}/cast", to=TensorProto.FLOAT)
     x = graph.op("Transpose", x, name=f"{name}/nchw", perm=[0, 3, 1, 2])
+    if reverse:
+        x = graph.op("Gather", [x[0], graph.const(np.array([2, 1, 0]), f"{name}/order")], name=f"{name}/order", axis=1)
     mean = np.array(transform.mean, np.float32).reshape(1, -1, 1, 1)
     scale = (1.0 / np.array(transform.std)).astype(np.float32).reshape(1, -1, 1, 1)
     if mean.any():
