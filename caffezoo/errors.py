@@ -26,6 +26,7 @@ URL; ``hint`` says what to do next. The command line prints ``str(error)`` and e
     ├── FetchError                  weights or data could not be had
     │   ├── SourceError                 one source failed
     │   └── VerificationError           bytes arrived, and they are not the right ones
+    ├── TrainingError               a training cannot go on: its loss is no number, its state fits no net
     └── DataError                   images, label files, class counts
         └── ImageError                  one image cannot be read
 """
@@ -146,6 +147,10 @@ class SourceError(FetchError):
 
 class VerificationError(FetchError):
     """Bytes arrived, and they are not the right ones."""
+
+
+class TrainingError(ZooError):
+    """A training cannot start or go on."""
 
 
 class DataError(ZooError):

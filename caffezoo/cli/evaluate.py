@@ -30,6 +30,9 @@ def evaluate(
     arguments: NetworkArguments,
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
+    scale: recipes.ScaleOption = None,
+    raw_scale: recipes.RawScaleOption = None,
+    channel_order: recipes.ChannelOrderOption = None,
     resize: recipes.ResizeOption = None,
     data: Annotated[
         str | None,
@@ -104,9 +107,16 @@ def evaluate(
     store = writable_store(results) if record else None
     recipe = recipes.make_recipe(
         arguments,
-        mean=mean,
-        std=std,
-        resize=resize,
+        asked=recipes.ask(
+            mean=mean,
+            std=std,
+            scale=scale,
+            raw_scale=raw_scale,
+            resize=resize,
+            channel_order=channel_order,
+            base_size=base_size,
+            crop_size=crop_size,
+        ),
         network_order=network_order,
         drop_background=drop_background,
     )
@@ -120,8 +130,6 @@ def evaluate(
     )
     classifier = open_classifier(
         recipe,
-        base_size=base_size,
-        crop_size=crop_size,
         crops=crops,
         output=output,
         engine=engine,
@@ -132,7 +140,7 @@ def evaluate(
     )
     try:
         dataset = match_labels(dataset, recipe.label_order, classifier.classes)
-        tell_notes(classifier.network_notes)
+        tell_notes((*classifier.network_notes, *classifier.warnings))
         tell_notes((*classifier.notes, *dataset.notes), "note")
         journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
         if journal and journal.outcomes:
@@ -183,7 +191,9 @@ def _print_result(result: EvaluationResult) -> None:
     print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
     print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {result.label_list}")
     print(f"protocol     {crops} of {p.crop_size} px, {sides} {p.base_size} px, {p.decoder}, {p.resizer}")
-    print(f"             mean {_triple(p.mean)}, std {_triple(p.std)} (B, G, R)")
+    order = "grey" if p.channel_order == "grey" else "B, G, R"
+    of_each = " for each pixel, on average" if p.mean_image is not None else ""
+    print(f"             mean {_levels(p.mean)}{of_each}, std {_levels(p.std)} ({order})")
     print(f"ran on       {versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}")
     print(f"speed        {result.images_per_second:.1f} images/s ({result.seconds:.1f} s)")
     _print_rate("top-1 error", result.top1)
@@ -196,7 +206,7 @@ def _print_rate(name: str, rate: ErrorRate) -> None:
     print(f"{name}  {rate.percent:.2f} %  [{low:.2f}, {high:.2f}] at 95 %  ({rate.errors} of {rate.images})")
 
 
-def _triple(values: tuple[float, float, float]) -> str:
+def _levels(values: tuple[float, ...]) -> str:
     return " ".join(f"{v:g}" for v in values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,10 @@ from caffezoo.cli import recipes
 from caffezoo.cli.export_metal import analyse_predictions, export_metal_files
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network
 from caffezoo.errors import UsageError
+from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
-    from caffezoo.net.transform import Transform
 
 
 @takes_network()
@@ -50,7 +50,7 @@ def export(
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="DIR|sample", help="For --predictions: images.")] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="N|HxW", help="Input height and width in px, instead of the declared ones.")
+        str | None, typer.Option(metavar="SIDE|HxW", help="Input size in pixels, instead of the declared one.")
     ] = None,
     outputs: Annotated[
         list[str] | None, typer.Option("--output", help="Blob to return (repeat for several); default: net outputs.")
@@ -108,9 +108,15 @@ def export(
     for name, target in targets.items():
         check_target(FORMATS[name], target, placeholder, force=force)
     network = _sized(arguments.open_with_weights(), size, batch)
-    transform, reverse = _transform(arguments, mean, std) if preprocessing else (None, False)
+    asked = recipes.ask(mean=mean, std=std)
+    protocol = recipes.input_protocol(arguments, network, asked) if preprocessing else None
     options = ExportOptions(
-        tuple(outputs or network.outputs), not keep_batch_norm, batch, opset, transform=transform, reverse=reverse
+        tuple(outputs or network.outputs),
+        not keep_batch_norm,
+        batch,
+        opset,
+        transform=protocol.transform if protocol else None,
+        reverse=protocol is not None and protocol.channel_order == "RGB",
     )
     for name, target in targets.items():
         made = export_verified(network, name, target, options, force=force)
@@ -127,31 +133,10 @@ def export(
             inputs = "1 drawn input" if made.samples == 1 else f"{made.samples} drawn inputs"
             print(f"  same outputs as the source on {inputs}, to {made.largest:.1g} of the largest value")
     if metal is not None or compare is not None or predictions is not None:
-        export_metal_files(arguments, network, metal, compare, inception3, tolerance, predictions, data, mean, std)
+        export_metal_files(arguments, network, metal, compare, inception3, tolerance, predictions, data, asked)
 
 
 def _sized(network: Network, size: str | None, batch: int | None) -> Network:
     if size is not None:
-        try:
-            height, _, width = size.lower().partition("x")
-            network = network.resized(int(height), int(width or height))
-        except ValueError:
-            raise UsageError(f"--size '{size}' is no size in px", hint="such as 320, or 240x320") from None
+        network = network.resized(*Size.of(size, "--size"))
     return network if batch is None else network.reshaped(batch=batch)
-
-
-def _transform(arguments: NetworkArguments, mean: Any, std: Any) -> tuple[Transform, bool]:
-    """Return mean and std in the order of the network's channels, and whether that is R, G, B."""
-    from caffezoo.net.transform import Transform
-
-    entry = arguments.entry
-    order = entry.input.channel_order if entry is not None else "BGR"
-    if entry is not None:
-        preset = entry.preset("small")
-        mean, std = mean or preset.mean, std or preset.std
-    if mean is None:
-        raise UsageError(
-            "a prototxt does not say what was subtracted in training", hint="give --mean B G R (and --std B G R)"
-        )
-    std = std or (1.0, 1.0, 1.0)
-    return (Transform(mean, std), False) if order == "BGR" else (Transform(mean[::-1], std[::-1]), True)

@@ -13,7 +13,7 @@ from caffezoo.cli.recipes import input_protocol
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from caffezoo.cli.recipes import Triple
+    from caffezoo.evaluation.asked import Asked
     from caffezoo.net.graph import Network
 
 
@@ -26,8 +26,7 @@ def export_metal_files(
     tolerance: float,
     predictions: Path | None,
     data: str | None,
-    mean: Triple | None,
-    std: Triple | None,
+    asked: Asked,
 ) -> None:
     """Write and compare a network's .dat files; exit 1 where they differ by more than the tolerance."""
     from caffezoo.net.exports.inception3 import inception3_names
@@ -37,7 +36,7 @@ def export_metal_files(
     folded = fold(network).network
     names = inception3_names(folded) if inception3 else None
     if predictions is not None:
-        _predict(arguments, network, folded, names, compare, predictions, data, mean, std)
+        _predict(arguments, network, folded, names, compare, predictions, data, asked)
     beyond = missing = count = 0
     if compare is not None:
         for delta in compare_metal(folded, compare, names):
@@ -83,8 +82,7 @@ def _predict(
     compare: Path | None,
     predictions: Path,
     data: str | None,
-    mean: Triple | None,
-    std: Triple | None,
+    asked: Asked,
 ) -> None:
     """Write a file of predictions: the network, its folded form, and the weights of the compared folder."""
     from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
@@ -96,7 +94,7 @@ def _predict(
 
     if data is None or compare is None:
         raise UsageError("--predictions FILE wants --data DIR, and --compare DIR for its third model")
-    protocol = input_protocol(arguments, network, mean, std)
+    protocol = input_protocol(arguments, network, asked)
     models = (network, folded, read_metal(folded, compare, names))
     images = CalibrationImages(calibration_files(data), protocol, next(iter(network.inputs)))
     engines = []

@@ -103,7 +103,7 @@ def layers(
         from caffezoo.report.figure import check_ending
 
         check_ending(plot)
-    recipe = recipes.make_recipe(arguments, mean=mean, std=std, resize=None)
+    recipe = recipes.make_recipe(arguments, asked=recipes.ask(mean=mean, std=std))
     quantiser = Quantiser(recipe, Setup(), calibration_files(calibration))
     made = quantiser.quantise()
     noise = quantiser.noise()
@@ -143,8 +143,8 @@ def _batches(
     network: Network,
     arguments: NetworkArguments,
     data: str | None,
-    mean: recipes.Triple | None,
-    std: recipes.Triple | None,
+    mean: str | None,
+    std: str | None,
     samples: int,
     low: float,
     high: float,
@@ -156,8 +156,8 @@ def _batches(
         return [dict(seeded_inputs(network, i, batch=1, low=low, high=high)) for i in range(samples)]
     from caffezoo.precision.quantisation import CalibrationImages, calibration_files
 
-    protocol = recipes.input_protocol(arguments, network, mean, std)
-    blob = next(iter(network.inputs))
+    protocol = recipes.input_protocol(arguments, network, recipes.ask(mean=mean, std=std))
+    blob = next(name for name, shape in network.inputs.items() if len(shape) == 4)
     return list(CalibrationImages(calibration_files(data)[:samples], protocol, blob))
 
 

@@ -56,7 +56,8 @@ class Engine(ABC):
         Largest batch that :meth:`run` takes, and the one that it is tuned for. The network's own if not given; some
         networks run at no other (:mod:`caffezoo.net.batch`).
     transform : Transform, optional
-        If given, batches are images (n, H, W, 3) in BGR order, and normalisation and layout are the engine's work.
+        If given, batches are images (n, H, W, C) in the order of the network's channels, and normalisation and layout
+        are the engine's work.
         Otherwise batches are Caffe's blobs.
     outputs : sequence of str, optional
         Blobs to return; the network's outputs if not given.
@@ -148,8 +149,8 @@ class Engine(ABC):
         Parameters
         ----------
         batch : ndarray or mapping of str to ndarray
-            With a transform: (n, H, W, 3) BGR of ``input_dtype``. Without: Caffe's input blobs by name, or the blob of
-            a network with one input, float32. Inputs that the outputs do not depend on may be left out.
+            With a transform: (n, H, W, C) of ``input_dtype``. Without: Caffe's input blobs by name, or the blob of a
+            network with one input, float32. Inputs that the outputs do not depend on may be left out.
 
         Returns
         -------
@@ -255,6 +256,8 @@ def _image_shape(network: Network) -> dict[str, tuple[int, ...]]:
     if len(network.inputs) != 1:
         raise ShapeError(f"images need a network with one input, this has {len(network.inputs)}", where=network.path)
     ((name, shape),) = network.inputs.items()
-    if len(shape) != 4 or shape[1] != 3:
-        raise ShapeError(f"input '{name}' has shape {list(shape)}, images need N x 3 x H x W", where=network.path)
-    return {name: (shape[0], *shape[2:], 3)}
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise ShapeError(
+            f"input '{name}' has shape {list(shape)}, images need N x 3 x H x W or N x 1 x H x W", where=network.path
+        )
+    return {name: (shape[0], *shape[2:], shape[1])}

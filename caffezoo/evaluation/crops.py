@@ -27,14 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffezoo.errors import ImageError
 from caffezoo.evaluation.images import Image, load_cv2
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.formats.image_size import Size
+from caffezoo.formats.preprocessing import centre, resized_size, window_of
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
-
-MAX_RESIZED_PIXELS = 1 << 23
-"""An image that would have more pixels than this after resizing is refused (at base 256: sides beyond 128:1)."""
 
 # Where a view lies in its source: the top left corner in px and whether it is mirrored.
 _Place = tuple[int, int, bool]
@@ -46,8 +44,9 @@ class View:
 
     Attributes
     ----------
-    pixels : array (crop, crop, 3)
-        BGR 0..255; uint8 for one crop, else float32. Mostly a strided window onto a larger image: copy it to use it.
+    pixels : array (height, width, 3) or (height, width)
+        BGR, or grey, 0..255; uint8 for one crop, else float32. Mostly a strided window onto a larger image: copy it to
+        use it.
     weight : float
         Its share of the image's score; the weights of an image sum to 1.
     """
@@ -56,19 +55,13 @@ class View:
     weight: float
 
 
-def resized_sides(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Return (height, width) in px with the short side brought to ``short_side``: int(side * short_side / short)."""
-    short = min(height, width)
-    return height * short_side // short, width * short_side // short
-
-
 def cut_views(image: Image, protocol: Protocol) -> list[View]:
     """Cut the views of an image.
 
     Parameters
     ----------
-    image : uint8 array (height, width, 3)
-        BGR 0..255.
+    image : uint8 array (height, width, 3) or (height, width)
+        BGR, or grey, 0..255.
     protocol : Protocol
 
     Returns
@@ -79,82 +72,63 @@ def cut_views(image: Image, protocol: Protocol) -> list[View]:
     Raises
     ------
     ImageError
-        The sides are so unequal that the resized image would pass :data:`MAX_RESIZED_PIXELS`.
+        The sides are too unequal; see :func:`caffezoo.formats.preprocessing.resized_size`.
     """
     base = protocol.base_size
-    if protocol.resize == "squash":
-        resized = _resize(image, base, base)
-    else:
-        resized = _resize_short(image, base)
+    resized = _resize(image, resized_size(Size(*image.shape[:2]), base, protocol.resize))
     if protocol.crops == 1:
-        height, width = resized.shape[:2]
-        place = (_middle(height, protocol.crop_size), _middle(width, protocol.crop_size), False)
-        return [View(_window(resized, place, protocol.crop_size), 1.0)]
+        return [View(window_of(resized, protocol.crop_size), 1.0)]
     fine: Pixels = resized.astype(np.float32)
     if protocol.crops == 12:
-        return list(_weighted(_resize(fine, base, base), [(0, 0)], base, protocol))
+        return list(_weighted(_resize(fine, base), [(0, 0)], base, protocol))
     views: list[View] = []
-    for size in protocol.scales:
-        scaled = _resize_short(fine, size)
+    for side in protocol.scales:
+        size = Size(side, side)
+        scaled = _resize(fine, resized_size(Size(*fine.shape[:2]), size))
         height, width = scaled.shape[:2]
-        step_y, step_x = _middle(height, size), _middle(width, size)
+        step_y, step_x = centre(height, side), centre(width, side)
         windows = [(step_y * i, step_x * i) for i in range(3)]
         views.extend(_weighted(scaled, windows, size, protocol))
     return views
 
 
-def _weighted(source: Pixels, windows: list[tuple[int, int]], side: int, protocol: Protocol) -> Iterator[View]:
-    """Yield the distinct views among the twelve of each square window of ``source``, weighted by how often they occur.
+def _weighted(source: Pixels, windows: list[tuple[int, int]], size: Size, protocol: Protocol) -> Iterator[View]:
+    """Yield the distinct views among the twelve of each window of ``source``, weighted by how often they occur.
 
     A view is identified by its place in ``source``, so that windows that overlap share the views that coincide. The
     whole window resized to the crop stands under its own corner, unless it has the crop's size already.
     """
     crop = protocol.crop_size
-    last, middle = side - crop, _middle(side, crop)
-    corners = [(0, 0), (last, last), (0, last), (last, 0), (middle, middle)]
+    bottom, right = size.height - crop.height, size.width - crop.width
+    middle = (centre(size.height, crop.height), centre(size.width, crop.width))
+    corners = [(0, 0), (bottom, right), (0, right), (bottom, 0), middle]
     crops: Counter[_Place] = Counter()
     wholes: Counter[_Place] = Counter()
     for top, left in windows:
         for mirrored in (False, True):
             for y, x in corners:
-                # Offset x in the mirrored window is offset last - x in the window itself.
-                crops[top + y, left + (last - x if mirrored else x), mirrored] += 1
-            (crops if side == crop else wholes)[top, left, mirrored] += 1
+                # Offset x in the mirrored window is offset right - x in the window itself.
+                crops[top + y, left + (right - x if mirrored else x), mirrored] += 1
+            (crops if size == crop else wholes)[top, left, mirrored] += 1
     share = 1.0 / protocol.crops
     for place, count in crops.items():
         yield View(_window(source, place, crop), count * share)
     squashed: dict[tuple[int, int], Pixels] = {}
     for (top, left, mirrored), count in wholes.items():
         if (top, left) not in squashed:
-            squashed[top, left] = _resize(source[top : top + side, left : left + side], crop, crop)
+            squashed[top, left] = _resize(source[top : top + size.height, left : left + size.width], crop)
         yield View(_window(squashed[top, left], (0, 0, mirrored), crop), count * share)
 
 
-def _window(source: Pixels, place: _Place, side: int) -> Pixels:
+def _window(source: Pixels, place: _Place, size: Size) -> Pixels:
     top, left, mirrored = place
-    window: Pixels = source[top : top + side, left : left + side]
+    window: Pixels = source[top : top + size.height, left : left + size.width]
     return window[:, ::-1] if mirrored else window
 
 
-def _middle(length: int, window: int) -> int:
-    """Start in px of a centred window: int((length - window) / 2)."""
-    return (length - window) // 2
-
-
-def _resize_short(image: Any, short_side: int) -> Pixels:
-    height, width = resized_sides(image.shape[0], image.shape[1], short_side)
-    if height * width > MAX_RESIZED_PIXELS:
-        raise ImageError(
-            f"its sides are too unequal: {image.shape[1]} x {image.shape[0]} px would become {width} x {height}, above"
-            f" {MAX_RESIZED_PIXELS} pixels",
-            hint="crop the image, or evaluate with a smaller base size",
-        )
-    return _resize(image, height, width)
-
-
-def _resize(image: Any, height: int, width: int) -> Pixels:
+def _resize(image: Any, size: Size) -> Pixels:
     """Resize bilinearly; cv2 returns the same pixels where the size is the same."""
-    if image.shape[:2] == (height, width):
+    if image.shape[:2] == size:
         return image  # type: ignore[no-any-return]
     cv2 = load_cv2()
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[no-any-return]
+    return cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)  # type: ignore[no-any-return]

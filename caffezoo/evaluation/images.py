@@ -42,16 +42,18 @@ def load_cv2() -> Any:
     return cv2
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
+def read_image(path: str | os.PathLike[str], *, grey: bool = False) -> Image:
     """Read and decode an image file.
 
     Parameters
     ----------
     path : path-like
+    grey : bool, optional
+        Decode to one channel, as Caffe's data layers do with ``is_color: false``.
 
     Returns
     -------
-    uint8 array (height, width, 3)
+    uint8 array (height, width, 3), or (height, width) for grey
         BGR, 0..255.
 
     Raises
@@ -72,10 +74,12 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"cannot be read: {reason}", where=where) from error
-    return decode_image(data, where=where)
+    return decode_image(data, where=where, grey=grey)
 
 
-def decode_image(data: bytes, *, where: str | None = None, max_pixels: int = MAX_IMAGE_PIXELS) -> Image:
+def decode_image(
+    data: bytes, *, where: str | None = None, max_pixels: int = MAX_IMAGE_PIXELS, grey: bool = False
+) -> Image:
     """Decode the bytes of an image file.
 
     Parameters
@@ -85,10 +89,12 @@ def decode_image(data: bytes, *, where: str | None = None, max_pixels: int = MAX
         The path for error messages.
     max_pixels : int, optional
         Refuse an image whose header states more pixels, before anything is decoded.
+    grey : bool, optional
+        Decode to one channel: the file's own where it is grey, else its luma.
 
     Returns
     -------
-    uint8 array (height, width, 3)
+    uint8 array (height, width, 3), or (height, width) for grey
         BGR, 0..255.
 
     Raises
@@ -104,7 +110,7 @@ def decode_image(data: bytes, *, where: str | None = None, max_pixels: int = MAX
         raise ImageError(_why_undecodable(data), where=where)  # libpng would also print a line of its own
     cv2 = load_cv2()
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"cv2 cannot decode it: {error.err}", where=where) from error
     if image is None:

@@ -30,7 +30,7 @@ Prepared = list[View] | ImageError
 
 
 class Runner(Interface):
-    """The part of an engine that scoring needs: ``run`` of a batch (n, H, W, 3) gives every output (n, ...)."""
+    """The part of an engine that scoring needs: ``run`` of a batch (n, H, W, C) gives every output (n, ...)."""
 
     def run(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]: ...
 
@@ -62,7 +62,8 @@ class _Batch:
 
     def add(self, view: View, owner: _Pending) -> bool:
         """Copy a view in; True when the batch is full."""
-        self.pixels[len(self.rows)] = view.pixels[..., ::-1] if self.rgb else view.pixels
+        pixels = view.pixels if view.pixels.ndim == 3 else view.pixels[..., np.newaxis]
+        self.pixels[len(self.rows)] = pixels[..., ::-1] if self.rgb else pixels
         self.rows.append((owner, view.weight))
         return len(self.rows) == len(self.pixels)
 
@@ -107,8 +108,8 @@ def score_images(
     """
     if batch_size < 1 or workers < 1:
         raise UsageError(f"batch size {batch_size} and {workers} decoding threads: both must be at least 1")
-    side = protocol.crop_size
-    batch = _Batch(np.empty((batch_size, side, side, 3), protocol.input_dtype), protocol.channel_order == "RGB")
+    pixels = np.empty((batch_size, *protocol.crop_size, protocol.channels), protocol.input_dtype)
+    batch = _Batch(pixels, protocol.channel_order == "RGB")
     pending: deque[_Pending] = deque()
     ahead = workers + -(-2 * batch_size // protocol.crops)
     with one_cv2_thread():
@@ -185,7 +186,7 @@ def prepare_ahead(
 def _prepare(path: str, image: ImageLike, protocol: Protocol) -> Prepared:
     cv2 = load_cv2()
     try:
-        return cut_views(as_image(image, where=path), protocol)
+        return cut_views(as_image(image, where=path, grey=protocol.channels == 1), protocol)
     except ImageError as error:
         return error if error.where else ImageError(error.message, where=path, hint=error.hint)
     except (cv2.error, MemoryError) as error:

@@ -9,7 +9,7 @@ import pytest
 
 from caffezoo.errors import DataError, EngineError, ImageError, UsageError
 from caffezoo.evaluation.classification import Classification, classify
-from caffezoo.evaluation.classifier import Classifier, Recipe
+from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.dataset import Dataset
 from caffezoo.evaluation.evaluator import evaluate, open_journal
@@ -17,6 +17,8 @@ from caffezoo.evaluation.images import read_image
 from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.recipe import Recipe
+from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.net.scores import Head
 
 
@@ -24,7 +26,7 @@ from caffezoo.net.scores import Head
 def classifier(tmp_path, colour_engine):
     for name in ("net.prototxt", "net.caffemodel"):
         (tmp_path / name).write_text(name)
-    recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", (0, 0, 0), (1, 1, 1))
+    recipe = Recipe("colours", tmp_path / "net.prototxt", tmp_path / "net.caffemodel", Preprocessing())
     head = Head("prob", 7, "probabilities", "the only output", ("prob",), True, "prob", None)
     return Classifier(recipe, Protocol(40, 32), colour_engine(), head)
 
