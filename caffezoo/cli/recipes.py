@@ -36,7 +36,13 @@ ChannelOrderOption = Annotated[
 ResizeOption = Annotated[
     str | None, typer.Option(metavar="short|squash", help="Bring the short side, or both sides, to the base size.")
 ]
-CropsOption = Annotated[int, typer.Option(metavar="1|12|144", help="Views an image, whose probabilities are averaged.")]
+CropsOption = Annotated[
+    int,
+    typer.Option(
+        metavar="1|10|12|144|N",
+        help="Views an image, whose probabilities are averaged; N: a grid (4, 9, 16, ...), or twice that with mirrors.",
+    ),
+]
 BaseSizeOption = Annotated[
     str | None, typer.Option(metavar="SIDE|HxW", help="Size in px that an image is resized to cover.")
 ]
