@@ -22,6 +22,7 @@ URL; ``hint`` says what to do next. The command line prints ``str(error)`` and e
     ├── EngineError                 a runtime failed
     │   ├── EngineUnavailableError      not installed, or it cannot start
     │   ├── PrecisionError              it cannot run the asked precision on this device
+    │   ├── OutOfMemoryError            its memory does not hold a batch of this size
     │   └── CaffeAbortError             real Caffe stopped on one of its CHECKs
     ├── FetchError                  weights or data could not be had
     │   ├── SourceError                 one source failed
@@ -131,6 +132,10 @@ class EngineUnavailableError(EngineError):
 
 class PrecisionError(EngineError):
     """A runtime cannot run the asked precision on this device."""
+
+
+class OutOfMemoryError(EngineError):
+    """The memory of a runtime or its device does not hold a batch of this size."""
 
 
 class CaffeAbortError(EngineError):
