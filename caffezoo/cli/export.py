@@ -37,15 +37,17 @@ def export(
     """
     import onnx as onnx_format
 
+    from caffezoo.net.cutting import cut
     from caffezoo.net.folding import fold
     from caffezoo.net.onnx_graph import to_onnx
 
     if not onnx.parent.is_dir():
         raise UsageError(f"no such folder: {onnx.parent}")
-    network = arguments.open_with_weights()
+    network = arguments.open_with_weights(outputs)
     if size is not None:
         network = network.resized(size)
-    if not keep_batch_norm:
+    network = cut(network, outputs or network.outputs)
+    if not keep_batch_norm and set(outputs or ()) <= set(network.outputs):  # folding may remove an inner blob
         network = fold(network).network
     model = to_onnx(network, outputs=outputs)
     if model.ByteSize() < 2**31:  # the checker serialises the model, which protobuf limits to 2 GiB
