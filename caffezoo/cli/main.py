@@ -15,6 +15,7 @@ import typer
 
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
+from caffezoo.cli.numbers import joined
 from caffezoo.errors import ZooError
 from caffezoo.version import __version__
 
@@ -37,6 +38,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
         "time": ("caffezoo.cli.time", "time"),
         "precision": ("caffezoo.cli.precision", "precision"),
+    },
+    "Train": {
+        "train": ("caffezoo.cli.train", "train"),
+        "caffe": ("caffezoo.cli.caffe", "caffe"),
     },
     "Convert": {
         "import": ("caffezoo.cli.import_", "import_"),
@@ -87,7 +92,7 @@ def make_app(verb: str | None = None) -> typer.Typer:
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name, rich_help_panel=group)
             else:
-                app.command(name, rich_help_panel=group)(command)
+                app.command(name, rich_help_panel=group, context_settings=getattr(command, "context", None))(command)
     return app
 
 
@@ -104,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     verb = arguments[0] if arguments and arguments[0] in VERBS and not completing else None
     warnings.showwarning = _show_warning
     try:
-        make_app(verb)(args=arguments, prog_name="caffezoo", obj=Given(tuple(arguments)))
+        make_app(verb)(args=joined(arguments), prog_name="caffezoo", obj=Given(tuple(arguments)))
     except ZooError as error:
         say("error", error)
         sys.exit(error.exit_status)

@@ -64,7 +64,7 @@ def scan(
         raise UsageError("--samples and --top are 0 or more; --data-statistics needs samples")
     if not low < high:
         raise UsageError(f"--low {low:g} is not below --high {high:g}")
-    network = _open(arguments, seeded, low, high)
+    network = _open(arguments, seeded, None if data_statistics else (low, high))
     batches = _batches(network, arguments, data, mean, std, samples, low, high) if samples else []
     if data_statistics:
         network = with_data_statistics(network, _joined(batches))
@@ -103,7 +103,7 @@ def layers(
         from caffezoo.report.figure import check_ending
 
         check_ending(plot)
-    recipe = recipes.make_recipe(arguments, mean=mean, std=std, resize=None)
+    recipe = recipes.make_recipe(arguments, asked=recipes.ask(mean=mean, std=std))
     quantiser = Quantiser(recipe, Setup(), calibration_files(calibration))
     made = quantiser.quantise()
     noise = quantiser.noise()
@@ -126,7 +126,8 @@ def layers(
         print(f"wrote {plot}")
 
 
-def _open(arguments: NetworkArguments, seeded: bool, low: float, high: float) -> Network:
+def _open(arguments: NetworkArguments, seeded: bool, inputs: tuple[float, float] | None) -> Network:
+    """Return the network; seeded weights fit the range of the inputs, or -2..2 where batch norm is to see the rest."""
     if not seeded:
         return arguments.open_with_weights()
     if arguments.weights is not None:
@@ -134,6 +135,7 @@ def _open(arguments: NetworkArguments, seeded: bool, low: float, high: float) ->
     from caffezoo.engines.seeding import seeded_weights
 
     network = arguments.open()
+    low, high = inputs or (-2.0, 2.0)
     return network.with_weights(seeded_weights(network, low=low, high=high)[0])
 
 
@@ -141,8 +143,8 @@ def _batches(
     network: Network,
     arguments: NetworkArguments,
     data: str | None,
-    mean: recipes.Triple | None,
-    std: recipes.Triple | None,
+    mean: str | None,
+    std: str | None,
     samples: int,
     low: float,
     high: float,
@@ -152,23 +154,10 @@ def _batches(
 
     if data is None:
         return [dict(seeded_inputs(network, i, batch=1, low=low, high=high)) for i in range(samples)]
-    from caffezoo.evaluation.protocol import Protocol
     from caffezoo.precision.quantisation import CalibrationImages, calibration_files
 
-    entry = arguments.entry
-    preset = entry.preset("small") if entry is not None else None
-    mean = mean or (preset.mean if preset else None)
-    if mean is None:
-        raise UsageError("a prototxt does not say what was subtracted in training", hint="give --mean B G R")
-    (blob, shape), *_ = network.inputs.items()
-    protocol = Protocol(
-        base_size=max(shape[2], (preset.base_size if preset else None) or shape[2]),
-        crop_size=shape[2],
-        resize=preset.resize if preset else "short",
-        mean=mean,
-        std=std or (preset.std if preset else (1.0, 1.0, 1.0)),
-        channel_order=entry.input.channel_order if entry is not None else "BGR",
-    )
+    protocol = recipes.input_protocol(arguments, network, recipes.ask(mean=mean, std=std))
+    blob = next(name for name, shape in network.inputs.items() if len(shape) == 4)
     return list(CalibrationImages(calibration_files(data)[:samples], protocol, blob))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
 from caffezoo.errors import PrototxtError
 from caffezoo.formats import caffe_pb2 as pb
@@ -77,12 +78,23 @@ def read_prototxt(path: str | PathLike[str], *, lenient: bool = False) -> Protot
         Caffe; ``where`` is ``path:line`` for the latter.
     """
     name = fspath(path)
+    return parse_prototxt(read_text(name), name, lenient=lenient)
+
+
+def read_text(path: str) -> str:
+    """Return the text of a prototxt file, of a net or a solver.
+
+    Raises
+    ------
+    PrototxtError
+        It cannot be opened, or is something else.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(4 * MAX_TEXT_CHARS + 1)
     except OSError as error:
-        raise PrototxtError(f"cannot read the prototxt: {error.strerror or error}", where=name) from None
-    return parse_prototxt(_decode(data, name), name, lenient=lenient)
+        raise PrototxtError(f"cannot read the prototxt: {error.strerror or error}", where=path) from None
+    return _decode(data, path)
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -139,8 +151,8 @@ def _stray(net: pb.NetParameter, lines: Sequence[int], field: UnknownField) -> S
     return StrayField(field, lines[index], name, kind)
 
 
-def write_prototxt(net: pb.NetParameter) -> str:
-    """Return `net` as text: two spaces of indent, enum names, floats as the shortest text of the same float32.
+def write_prototxt(net: Message) -> str:
+    """Return a net or a solver as text: two spaces of indent, enum names, floats as the shortest of the same float32.
 
     Fields stand in the order of their numbers, shapes on one line. Fields of no known name are left out.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 HDF5_NAME = "an HDF5 file"
 SOLVERSTATE_NAME = "a solverstate (the optimiser's memory)"
+BINARYPROTO_NAME = "a binaryproto (one blob, most likely a mean image)"
 HEAD_BYTES = 8192
 """So many bytes from the start are looked at."""
 
@@ -121,7 +122,7 @@ def _identify_protobuf(head: bytes) -> str | None:
         return "an ONNX model"
     # BlobProto: num, channels, height, width as varints.
     if re.match(rb"\x08[\x80-\xff]*[\x00-\x7f]\x10[\x80-\xff]*[\x00-\x7f]\x18[\x80-\xff]*[\x00-\x7f]\x20", head):
-        return "a binaryproto (one blob, most likely a mean image)"
+        return BINARYPROTO_NAME
     # TensorFlow GraphDef: node (1) { name (1), op (2) }, SavedModel: saved_model_schema_version (1), meta_graphs (2).
     if re.match(
         rb"\x0a[\x80-\xff]*[\x00-\x7f]\x0a.[\x20-\x7e]+\x12.[A-Z_][A-Za-z0-9_]+[\x12\x1a\x22\x2a]", head, re.DOTALL

@@ -246,6 +246,11 @@ class Layer:
         given = list(self.proto.param)[:count]
         return given + [pb.ParamSpec() for _ in range(count - len(given))]
 
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        """Return what Caffe fills every new blob by: ``weight_filler`` and ``bias_filler``, or 0."""
+        given = [getattr(self.param, name, pb.FillerParameter()) for name in ("weight_filler", "bias_filler")]
+        return [*given, *(pb.FillerParameter() for _ in range(count))][:count]
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "param"}
 
