@@ -123,7 +123,5 @@ def test_a_solver_is_named(text: str, hint: str) -> None:
 def test_a_file_without_layers_is_no_network() -> None:
     with pytest.raises(PrototxtError, match="a file without layers is no network"):
         Network.from_text('name: "nothing"')
-    with pytest.raises(
-        PrototxtError, match="none of its 1 layers is there at TEST; layer 'in' .* --phase TRAIN"
-    ):
+    with pytest.raises(PrototxtError, match=r"none of its 1 layers is there at TEST; layer 'in' .* --phase TRAIN"):
         Network.from_text(INPUT.replace('top: "a"', 'top: "a" include { phase: TRAIN }'))
