@@ -16,7 +16,9 @@ from caffezoo.errors import ImageError, UsageError
 @takes_network(sift="images")
 def classify(
     arguments: NetworkArguments,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE|DIR|LIST...", help="Files, folders or archives, lists.")
+    ],
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     scale: recipes.ScaleOption = None,
@@ -46,15 +48,17 @@ def classify(
 
     `caffezoo classify dog.jpg --net efficientnet-lite0`
 
-    `caffezoo classify *.jpg --net open-nsfw --json`
+    `caffezoo classify *.jpg photos/ list.txt --net open-nsfw --json`
 
     `caffezoo classify deploy.prototxt net.caffemodel dog.jpg --mean 104 117 123`
     """
     from caffezoo.evaluation.classification import classify as run
     from caffezoo.evaluation.classifier import open_classifier
+    from caffezoo.evaluation.named_images import named_images
 
     if not images:
-        raise UsageError("which image?", hint="give one or more image files")
+        raise UsageError("which image?", hint="give one or more image files, or a folder")
+    named = named_images(images)
     recipe = recipes.make_recipe(
         arguments,
         asked=recipes.ask(
@@ -86,7 +90,7 @@ def classify(
     tell_notes(classifier.notes, "note")
     notes = [*classifier.network_notes, *classifier.warnings, *classifier.notes]
     try:
-        for outcome in run(classifier, images, top=top):
+        for outcome in run(classifier, named, top=top):
             if isinstance(outcome, ImageError):
                 unreadable += 1
                 say("error", outcome)

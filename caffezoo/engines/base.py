@@ -6,6 +6,7 @@ that the device cannot do is an error, never a silent fallback.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from caffezoo.engines.feed import Feed
 from caffezoo.engines.program import EVERYTHING, PRECISIONS, arithmetic_of, network_to_run
 from caffezoo.engines.quantised import INT8, quantised_model
-from caffezoo.errors import EngineError, PrecisionError, ShapeError, UnknownNameError, UsageError
+from caffezoo.errors import EngineError, OutOfMemoryError, PrecisionError, ShapeError, UnknownNameError, UsageError
 from caffezoo.net.batch import at_batch
 from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import onnx
 
 INPUT_DTYPES = ("uint8", "float32")
+
+# How runtimes say so: std::bad_alloc of OpenVINO and onnxruntime, CUDA's of torch and Caffe.
+_OUT_OF_MEMORY = re.compile(r"out of memory|bad_alloc|cannot allocate|failed to allocate|not enough memory", re.I)
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,17 @@ class Engine(ABC):
             If a batch is of another shape.
         EngineError
             If it is of another type, holds a value that is not finite, or the runtime fails.
+        OutOfMemoryError
+            If the memory does not hold it.
         """
-        found = self.prepare(batch)()
+        try:
+            found = self.prepare(batch)()
+        except MemoryError:
+            raise OutOfMemoryError(f"no memory for a batch of {self.batch_size}", where=f"engine {self.name}") from None
+        except EngineError as error:
+            if _OUT_OF_MEMORY.search(error.message):
+                raise OutOfMemoryError(error.message, where=error.where, hint=error.hint) from None
+            raise
         if self.transform is not None:
             for name, scores in found.items():
                 if not np.isfinite(scores).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from caffezoo.errors import EngineError, ImageError, UsageError
 from caffezoo.evaluation.classifier import Classifier
+from caffezoo.evaluation.image_objects import ImageLike
 from caffezoo.evaluation.pipeline import score_images
 
 
@@ -59,14 +59,14 @@ class Classification:
 
 
 def classify(
-    classifier: Classifier, paths: Iterable[str | os.PathLike[str]], *, top: int = 5, workers: int = 2
+    classifier: Classifier, paths: Iterable[ImageLike], *, top: int = 5, workers: int = 2
 ) -> Iterator[Classification | ImageError]:
     """Classify images, in order.
 
     Parameters
     ----------
     classifier : Classifier
-    paths : iterable of path-like
+    paths : iterable of path-like, bytes, array or PIL.Image.Image
     top : int, optional
         Classes to name; all where the network has fewer.
     workers : int, optional

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from caffezoo.errors import DataError, UsageError
-from caffezoo.evaluation.images import load_cv2
+from caffezoo.errors import BindingError, DataError, UsageError
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.sizes import choose_sizes, image_input
@@ -34,6 +35,8 @@ class Classifier:
         By which rules sizes were chosen.
     network_notes : tuple of str
         What the user has to know of the network's files.
+    reopen : callable or None
+        Opens the same again; takes what is to be different (``batch_size``, ``threads``). May be pickled.
     """
 
     recipe: Recipe
@@ -42,6 +45,7 @@ class Classifier:
     head: Head
     size_notes: tuple[str, ...] = ()
     network_notes: tuple[str, ...] = ()
+    reopen: Callable[..., Classifier] | None = None
 
     @property
     def output(self) -> str:
@@ -79,6 +83,9 @@ def open_classifier(
     base_size: Size | int | str | None = None,
     crop_size: Size | int | str | None = None,
     crops: int = 1,
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
@@ -91,7 +98,8 @@ def open_classifier(
     recipe : Recipe
     base_size, crop_size : Size, int or str, optional
         Sizes in px instead of the published ones: 224, or height x width as ``"112x96"``.
-    crops : {1, 12, 144}, optional
+    crops, scales, decoder, resizer : optional
+        See :class:`caffezoo.evaluation.protocol.Protocol`; the decoder without its version.
     output : str, optional
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
@@ -108,19 +116,22 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
+    from caffezoo.evaluation.decoders import decoder_name
     from caffezoo.net.batch import possible_batch
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = recipe.options.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt, outputs=None if output is None else [output])
     channels, own = image_input(network.inputs, str(recipe.prototxt))
     if channels != recipe.preprocessing.channels:
         raise UsageError(
             f"its images have {channels} channels, and channel order {recipe.preprocessing.channel_order} is said",
             where=str(recipe.prototxt),
         )
+    if scales and crops != 144:
+        base_size = base_size or min(scales)
     sizes, size_notes = choose_sizes(
         recipe.preprocessing,
         own,
@@ -128,8 +139,16 @@ def open_classifier(
         crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
         crops=crops,
     )
-    protocol = Protocol.of(sizes, crops=crops, decoder=f"cv2-{load_cv2().__version__}")
-    network, head = with_scores(network.resized(*protocol.crop_size).with_weights_file(recipe.weights), output)
+    protocol = Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer)
+    try:
+        network = network.resized(*protocol.crop_size).with_weights_file(recipe.weights)
+    except BindingError as error:
+        if protocol.crop_size != own and error.hint is None:
+            error.hint = (
+                f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
+            )
+        raise
+    network, head = with_scores(network, output)
     image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -147,4 +166,17 @@ def open_classifier(
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head, size_notes, network.notes)
+    again = partial(
+        open_classifier,
+        recipe,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
+        output=output,
+        engine=engine,
+        **{"batch_size": batch_size, **engine_options},
+    )
+    return Classifier(recipe, protocol, loaded, head, size_notes, network.notes, again)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caffezoo.data.base import MAX_IMAGE_BYTES
+from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
 
 Image = NDArray[np.uint8]
@@ -21,9 +22,7 @@ Image = NDArray[np.uint8]
 MAX_IMAGE_PIXELS = 1 << 26
 """Images above this many pixels (8192 x 8192; 201 MB decoded) are refused: a small file can claim gigabytes."""
 
-MAX_FILE_BYTES = 1 << 28
-"""Image files above this many bytes are refused without being read."""
-
+MAX_FILE_BYTES = MAX_IMAGE_BYTES
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -61,20 +60,7 @@ def read_image(path: str | os.PathLike[str], *, grey: bool = False) -> Image:
     ImageError
         Missing, a directory, empty, not an image, truncated, or above the limits of this module.
     """
-    where = os.fspath(path)
-    try:
-        size_bytes = os.stat(path).st_size
-        if size_bytes > MAX_FILE_BYTES:
-            raise ImageError(f"{size_bytes} bytes are above the limit of {MAX_FILE_BYTES}", where=where)
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError("no such image", where=where) from None
-    except IsADirectoryError:
-        raise ImageError("a directory, not an image", where=where) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ImageError(f"cannot be read: {reason}", where=where) from error
-    return decode_image(data, where=where, grey=grey)
+    return decode_image(read_file(path), where=os.fspath(path), grey=grey)
 
 
 def decode_image(

@@ -26,6 +26,7 @@ from pydantic import (
 
 from caffezoo.errors import UsageError
 from caffezoo.formats.image_size import MAX_SIDE, Size
+from caffezoo.zoo.drive_link import drive_file_id
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Percent = Annotated[float, Field(strict=True, ge=0, le=100, description="percent")]
@@ -225,7 +226,7 @@ class Weights(_Hashed):
 
     scheme: Scheme | None = Field(None, description="how it is fetched; absent where it was never published")
     id: Text | None = Field(
-        None, description="Google Drive file id, `PROJECT==VERSION` on PyPI, Hugging Face repository"
+        None, description="Google Drive file id or share link, `PROJECT==VERSION` on PyPI, Hugging Face repository"
     )
     url: Url | None = None
     path: Text | None = Field(None, description="file: a path on this machine")
@@ -251,6 +252,13 @@ class Weights(_Hashed):
     licence: Text | None = None
     source: SourceKey
     note: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_link(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("scheme") == "gdrive" and isinstance(given.get("id"), str):
+            return {**given, "id": drive_file_id(given["id"])}
+        return given
 
     @model_validator(mode="after")
     def _locator(self) -> Weights:
