@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from caffezoo.errors import DataError, UsageError
+from caffezoo.errors import BindingError, DataError, UsageError
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.sizes import choose_sizes, image_input
@@ -123,7 +123,7 @@ def open_classifier(
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = recipe.options.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt, outputs=None if output is None else [output])
     channels, own = image_input(network.inputs, str(recipe.prototxt))
     if channels != recipe.preprocessing.channels:
         raise UsageError(
@@ -140,7 +140,15 @@ def open_classifier(
         crops=crops,
     )
     protocol = Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer)
-    network, head = with_scores(network.resized(*protocol.crop_size).with_weights_file(recipe.weights), output)
+    try:
+        network = network.resized(*protocol.crop_size).with_weights_file(recipe.weights)
+    except BindingError as error:
+        if protocol.crop_size != own and error.hint is None:
+            error.hint = (
+                f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
+            )
+        raise
+    network, head = with_scores(network, output)
     image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
