@@ -35,24 +35,14 @@ def export(
 
     `caffezoo export deploy.prototxt --weights net.caffemodel --onnx net.onnx --size 320`
     """
-    import onnx as onnx_format
-
-    from caffezoo.net.folding import fold
-    from caffezoo.net.onnx_graph import to_onnx
+    from caffezoo.net.files import write_onnx
 
     if not onnx.parent.is_dir():
         raise UsageError(f"no such folder: {onnx.parent}")
     network = arguments.open_with_weights()
     if size is not None:
         network = network.resized(size)
-    if not keep_batch_norm:
-        network = fold(network).network
-    model = to_onnx(network, outputs=outputs)
-    if model.ByteSize() < 2**31:  # the checker serialises the model, which protobuf limits to 2 GiB
-        onnx_format.checker.check_model(model, full_check=True)
-    partial = onnx.with_name(onnx.name + ".part")
-    onnx_format.save(model, partial)
-    partial.replace(onnx)
+    model = write_onnx(network, onnx, outputs=outputs, fold=not keep_batch_norm)
     print(
         f"wrote {onnx} ({onnx.stat().st_size:,} bytes): {len(model.graph.node)} operators, opset "
         f"{model.opset_import[0].version}, onnx checker passed"

@@ -6,6 +6,7 @@ that the device cannot do is an error, never a silent fallback.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,7 @@ class Engine(ABC):
             )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
+        self._lock = threading.Lock()
         self.outputs = tuple(outputs) if outputs is not None else network.outputs
         self.network = self._part(network) if batch_size is None else at_batch(self._part(network), batch_size)
         self.profile = profile
@@ -143,7 +145,7 @@ class Engine(ABC):
             self.precision = precision
 
     def run(self, batch: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the network on up to ``batch_size`` samples.
+        """Run the network on up to ``batch_size`` samples; threads may share an engine, and wait for each other.
 
         Parameters
         ----------
@@ -163,7 +165,8 @@ class Engine(ABC):
         EngineError
             If it is of another type, holds a value that is not finite, or the runtime fails.
         """
-        found = self.prepare(batch)()
+        with self._lock:  # a runtime's request holds one batch at a time
+            found = self.prepare(batch)()
         if self.transform is not None:
             for name, scores in found.items():
                 if not np.isfinite(scores).all():
@@ -197,10 +200,11 @@ class Engine(ABC):
         raise EngineError("it does not report the time of its operators", where=f"engine {self.name}")
 
     def close(self) -> None:
-        """Free what the engine holds; it cannot run afterwards."""
-        if not self._closed:
-            self._closed = True
-            self._close()
+        """Free what the engine holds, once no other thread runs it; it cannot run afterwards."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._close()
 
     def __enter__(self) -> Engine:
         return self

@@ -15,6 +15,7 @@ from caffezoo.zoo.synsets import class_name
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine
+    from caffezoo.net.graph import Network
     from caffezoo.net.scores import Head
     from caffezoo.zoo.entry import NetworkEntry
 
@@ -140,6 +141,7 @@ def open_classifier(
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
+    network: Network | None = None,
     **engine_options: Any,
 ) -> Classifier:
     """Load a network's files into an engine.
@@ -172,19 +174,10 @@ def open_classifier(
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = recipe.options.load(recipe.prototxt)
-    crop = crop_size or recipe.crop_size or _input_side(network.inputs, str(recipe.prototxt))
-    protocol = Protocol(
-        base_size=base_size or recipe.base_size or _default_base_size(crop),
-        crop_size=crop,
-        crops=crops,
-        resize=recipe.resize,
-        mean=recipe.mean,
-        std=recipe.std,
-        channel_order=recipe.channel_order,
-        decoder=f"cv2-{load_cv2().__version__}",
-    )
-    network, head = with_scores(network.resized(crop).with_weights_file(recipe.weights), output)
+    declared = recipe.options.load(recipe.prototxt) if network is None else network
+    protocol = protocol_of(recipe, declared.inputs, base_size=base_size, crop_size=crop_size, crops=crops)
+    resized = declared.resized(protocol.crop_size)
+    network, head = with_scores(resized.with_weights_file(recipe.weights) if network is None else resized, output)
     _input_side(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -203,6 +196,45 @@ def open_classifier(
         **engine_options,
     )
     return Classifier(recipe, protocol, loaded, head, network.notes)
+
+
+def protocol_of(
+    recipe: Recipe,
+    inputs: Mapping[str, tuple[int, ...]],
+    *,
+    base_size: int | None = None,
+    crop_size: int | None = None,
+    crops: int = 1,
+) -> Protocol:
+    """Return how images become a network's input: what is asked for, else what is published, else the prototxt's size.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    inputs : mapping of str to shape
+        The network's inputs.
+    base_size, crop_size : int, optional
+        In px.
+    crops : {1, 12, 144}, optional
+
+    Raises
+    ------
+    UsageError
+        Sizes or a number of crops that cannot be.
+    NetworkError
+        The network takes no image of three channels.
+    """
+    crop = crop_size or recipe.crop_size or _input_side(inputs, str(recipe.prototxt))
+    return Protocol(
+        base_size=base_size or recipe.base_size or _default_base_size(crop),
+        crop_size=crop,
+        crops=crops,
+        resize=recipe.resize,
+        mean=recipe.mean,
+        std=recipe.std,
+        channel_order=recipe.channel_order,
+        decoder=f"cv2-{load_cv2().__version__}",
+    )
 
 
 def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:

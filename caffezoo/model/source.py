@@ -1,0 +1,86 @@
+"""Which files a network is: those that were named, or the zoo's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+
+from caffezoo.errors import UsageError
+from caffezoo.evaluation.classifier import Recipe
+from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
+from caffezoo.zoo.index import load_index
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files that a model was read from, and how.
+
+    Attributes
+    ----------
+    name : str
+        In the zoo, or of the file.
+    prototxt, weights : Path
+    options : LoadOptions
+    """
+
+    name: str
+    prototxt: Path
+    weights: Path
+    options: LoadOptions
+
+    def stamp(self) -> tuple[int, int]:
+        """Return what tells whether the weights are still the same file."""
+        status = self.weights.stat()
+        return status.st_size, status.st_mtime_ns
+
+
+def find_files(
+    net: str | PathLike[str],
+    weights: str | PathLike[str] | None = None,
+    *,
+    options: LoadOptions = AS_DEPLOYED,
+    index: str | PathLike[str] | None = None,
+) -> tuple[Source, Recipe | None]:
+    """Return the files of a network, its weights fetched where needed, and how it sees images if the index knows.
+
+    Parameters
+    ----------
+    net : str or path
+        A name of the zoo, or a prototxt file.
+    weights : path, optional
+    options : LoadOptions
+    index : path, optional
+
+    Raises
+    ------
+    UsageError
+        A prototxt without weights, no such file, an unknown name.
+    FetchError
+    """
+    name = fspath(net)
+    if name.endswith(".prototxt") or os.path.isfile(name):
+        if weights is None:
+            raise UsageError("a prototxt needs weights", where=name, hint="caffezoo.load(prototxt, weights)")
+        return Source(Path(name).stem, existing(name), existing(weights), options), None
+    entry = load_index(index).network(name)
+    if weights is None:
+        from caffezoo.weights.fetch import fetch_network
+
+        weights = fetch_network(entry)
+    recipe = Recipe.from_entry(entry, existing(weights))
+    return Source(entry.name, recipe.prototxt, recipe.weights, options), recipe
+
+
+def existing(path: str | PathLike[str]) -> Path:
+    """Return a file's path.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    if not os.path.isfile(path):
+        raise UsageError("no such file", where=fspath(path))
+    return Path(path)
