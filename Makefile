@@ -37,7 +37,7 @@ lint: .venv/.lint
 	$(BIN)/caffezoo results check
 
 lock:  ## write requirements/ anew, keeping the versions that fit (UPGRADE=1: the newest)
-	test -x .lock/bin/uv || { $(PYTHON) -m venv .lock && .lock/bin/pip install -q 'uv>=0.5'; }
+	test -x .lock/bin/uv || { $(PYTHON) -m venv .lock && .lock/bin/pip install -q 'uv>=0.5' packaging; }
 	.lock/bin/python tools/lock.py --uv .lock/bin/uv $(if $(UPGRADE),--upgrade)
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
@@ -52,7 +52,7 @@ chromium:  ## for the tests of the page in a browser, from Debian's packages
 
 proto: .venv/.run  ## regenerate the protobuf messages from caffe.proto
 	$(PYTHON) -m venv .proto && .proto/bin/pip install -q 'grpcio-tools==1.62.3'
-	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto
+	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto caffezoo/formats/solver.proto
 
 prototxt: .venv/.run  ## rewrite every deploy prototxt from its generator
 	$(BIN)/caffezoo prototxt

@@ -22,11 +22,14 @@ import cv2
 import numpy as np
 
 from caffezoo.engines.seeding import seeded_weights
-from caffezoo.evaluation.classifier import Classifier, Recipe, open_classifier
+from caffezoo.evaluation.classifier import Classifier, open_classifier
 from caffezoo.evaluation.dataset import Dataset
 from caffezoo.evaluation.evaluator import default_workers, evaluate
 from caffezoo.evaluation.labels import LabelledImage
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.formats.caffemodel_writer import write_caffemodel
+from caffezoo.formats.image_size import Size
+from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.net.graph import Network
 from caffezoo.zoo.resources import data_path
 
@@ -57,7 +60,8 @@ def write_network(folder: Path) -> Recipe:
     network = Network.load(data_path(PROTOTXT))
     weights, _ = seeded_weights(network)
     write_caffemodel(folder / "resnet50.caffemodel", network.prototxt.net, weights)
-    return Recipe("resnet50", data_path(PROTOTXT), folder / "resnet50.caffemodel", MEAN, (1.0, 1.0, 1.0), 256, 224)
+    preprocessing = Preprocessing(MEAN, base_size=Size.of(256), crop_size=Size.of(224))
+    return Recipe("resnet50", data_path(PROTOTXT), folder / "resnet50.caffemodel", preprocessing)
 
 
 def evaluation_seconds(classifier: Classifier, paths: list[Path]) -> float:
@@ -68,8 +72,7 @@ def evaluation_seconds(classifier: Classifier, paths: list[Path]) -> float:
 
 def engine_seconds(classifier: Classifier, crops: int) -> float:
     """Seconds a crop of the engine alone, in full batches."""
-    side = classifier.protocol.crop_size
-    shape = (BATCH_SIZE, side, side, 3)
+    shape = (BATCH_SIZE, *classifier.protocol.crop_size, 3)
     batch = np.random.default_rng(1).integers(0, 256, shape).astype(classifier.protocol.input_dtype)
     batches = max(1, round(crops / BATCH_SIZE))
     start = time.perf_counter()

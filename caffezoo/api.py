@@ -173,14 +173,4 @@ def create_transform(
     if isinstance(net, Model):
         return net.transform
     entry = net if isinstance(net, NetworkEntry) else load_index(index).network(net)
-    sizes = entry.preset(preset)
-    return ImageTransform(
-        Protocol(
-            base_size=sizes.base_size,
-            crop_size=sizes.crop_size,
-            resize=sizes.resize,
-            mean=sizes.mean,
-            std=sizes.std,
-            channel_order=entry.input.channel_order,
-        )
-    )
+    return ImageTransform(Protocol.of(entry.preset(preset)))

@@ -22,10 +22,12 @@ URL; ``hint`` says what to do next. The command line prints ``str(error)`` and e
     ├── EngineError                 a runtime failed
     │   ├── EngineUnavailableError      not installed, or it cannot start
     │   ├── PrecisionError              it cannot run the asked precision on this device
+    │   ├── OutOfMemoryError            its memory does not hold a batch of this size
     │   └── CaffeAbortError             real Caffe stopped on one of its CHECKs
     ├── FetchError                  weights or data could not be had
     │   ├── SourceError                 one source failed
     │   └── VerificationError           bytes arrived, and they are not the right ones
+    ├── TrainingError               a training cannot go on: its loss is no number, its state fits no net
     └── DataError                   images, label files, class counts
         └── ImageError                  one image cannot be read
 """
@@ -132,6 +134,10 @@ class PrecisionError(EngineError):
     """A runtime cannot run the asked precision on this device."""
 
 
+class OutOfMemoryError(EngineError):
+    """The memory of a runtime or its device does not hold a batch of this size."""
+
+
 class CaffeAbortError(EngineError):
     """Real Caffe stopped on one of its CHECKs; the message is Caffe's own."""
 
@@ -146,6 +152,10 @@ class SourceError(FetchError):
 
 class VerificationError(FetchError):
     """Bytes arrived, and they are not the right ones."""
+
+
+class TrainingError(ZooError):
+    """A training cannot start or go on."""
 
 
 class DataError(ZooError):

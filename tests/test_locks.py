@@ -39,15 +39,15 @@ def wanted(what: str) -> list[Requirement]:
     return found
 
 
-def pins(name: str) -> dict[str, str]:
-    """Versions by package, of a lock file and of those that it begins with."""
+def pins(name: str) -> dict[str, list[str]]:
+    """Versions by package, of a lock file and of those that it begins with; several where markers tell them apart."""
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for base in re.findall(r"^-r (\S+)$", text, re.MULTILINE):
         found |= pins(base)
-    for package, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE):
-        assert package not in found, f"{name}: {package} stands there twice"
-        found[package] = version
+    for package, version, marker in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)( ;)?", text, re.MULTILINE):
+        assert marker or package not in found, f"{name}: {package} stands there twice"
+        found.setdefault(package, []).append(version)
     return found
 
 
@@ -61,9 +61,11 @@ def test_what_is_asked_for_is_locked(name: str) -> None:
     found = pins(name)
     for requirement in wanted(what):
         if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
-            version = found.get(normal(requirement.name))
-            assert version, f"{name}: no {requirement.name}; {REMEDY}"
-            assert requirement.specifier.contains(version, prereleases=True), f"{name}: {requirement}; {REMEDY}"
+            versions = found.get(normal(requirement.name), [])
+            assert versions, f"{name}: no {requirement.name}; {REMEDY}"
+            assert all(requirement.specifier.contains(v, prereleases=True) for v in versions), (
+                f"{requirement}; {REMEDY}"
+            )
     assert not [package for package in found if package == "torch" or package.startswith("nvidia-")]
 
 

@@ -19,6 +19,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+from packaging.markers import Marker
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -26,12 +28,24 @@ LAYERS = {"run": (), "test": ("test",), "lint": ("test", "lint")}
 """Extras of setup.cfg that a file holds; each file has all that the one before it has."""
 NEVER = ("torch", "nvidia-")
 """Their wheels differ by machine, or weigh gigabytes: `make torch` installs what fits the machine."""
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==\S+.*?(?=^[A-Za-z0-9._-]+==|\Z)", re.MULTILINE | re.DOTALL)
+MACHINES = (
+    {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64"},
+    {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "aarch64"},
+    {"sys_platform": "darwin", "os_name": "posix", "platform_system": "Darwin", "platform_machine": "arm64"},
+    {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows", "platform_machine": "AMD64"},
+)
+_PIN = re.compile(r"^([A-Za-z0-9._-]+==[^\s;]+)(?: ; (.*?))? \\$.*?(?=^[A-Za-z0-9._-]+==|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def pins(text: str) -> dict[str, str]:
-    """Return by package what a lock file says of it: version, marker, hashes."""
-    return {found[1].lower(): found[0] for found in _PIN.finditer(text)}
+def pins(text: str, python: str) -> dict[str, str]:
+    """Return by ``package==version`` the pins that some machine with a Python needs, with their hashes."""
+    found = {}
+    for pin in _PIN.finditer(text):
+        releases = [{"python_version": python, "python_full_version": f"{python}.{patch}"} for patch in (0, 99)]
+        environments = [{**machine, **release} for machine in MACHINES for release in releases]
+        if not pin[2] or any(Marker(pin[2]).evaluate(environment) for environment in environments):
+            found[pin[1].lower()] = pin[0]
+    return found
 
 
 def locked(python: str, what: str) -> str:
@@ -52,7 +66,7 @@ def compile_requirements(uv: str, python: str, extras: tuple[str, ...], output: 
     done = subprocess.run(command, cwd=ROOT, env=index_settings(), check=False)
     if done.returncode:
         raise SystemExit(f"make lock: no versions fit for Python {python}, see above")
-    return pins(output.read_text("utf-8"))
+    return pins(output.read_text("utf-8"), python)
 
 
 def index_settings() -> dict[str, str]:
@@ -68,7 +82,9 @@ def lock(uv: str, python: str, upgrade: bool) -> None:
     """Write one Python's files, all with the same versions."""
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name) / "lint.txt"
-        whole.write_text("".join(pin for what in LAYERS for pin in pins(locked(python, what)).values()), "utf-8")
+        whole.write_text(
+            "".join(pin for what in LAYERS for pin in pins(locked(python, what), python).values()), "utf-8"
+        )
         found = compile_requirements(uv, python, LAYERS["lint"], whole, *(["--upgrade"] if upgrade else []))
         if wrong := [package for package in found if package.startswith(NEVER)]:
             raise SystemExit(f"make lock: {', '.join(wrong)} must not be locked: which extra of setup.cfg brings it?")

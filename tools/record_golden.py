@@ -9,7 +9,9 @@ form of each, with inputs and weights by formula. Run it when a case is added, o
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from caffezoo.formats.caffemodel import read_weights
+from caffezoo.training.caffe_log import parse_training_log
 from tests.golden import records
 from tests.golden.cases import CLASS_STEP, FOLDER, LAYERS, QUICK, ZOO, NetworkCase
 from tests.oracle import caffe_outputs, caffe_process, plain_net
+from tests.training.caffe_runs import caffe_solves
+from tests.training.solver_cases import RECORDED, draw
 
 
 def record_layers(names: set[str]) -> None:
@@ -62,9 +68,30 @@ def record_networks(cases: list[NetworkCase]) -> None:
         print(f"{file}: logits' deviation {x.std():.2f}, largest probability {largest:.3f}", flush=True)
 
 
+def record_trainings() -> None:
+    """Record what Caffe makes of the first drawn trainings: every loss, and the sums of the final blobs."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        cases = [draw(number) for number in range(RECORDED)]
+        logs = caffe_solves(*(case.write() for case in cases))
+        for case in cases:
+            curve = parse_training_log(logs[f"{case.name}.prototxt"]).curve
+            weights = read_weights(case.snapshot).by_name()
+            sums = {
+                n: [float(np.abs(b.data).sum()) for b in layer.blobs] for n, layer in weights.items() if layer.blobs
+            }
+            found.append({"case": case.name, "curve": [v["value"] for v in curve], "sums": sums})
+    records.write(FOLDER / "training" / "solvers.json", {"caffe": caffe_process().version, "cases": found})
+    print(f"training/solvers.json: {len(found)} cases")
+
+
 def main() -> None:
     """Record the cases named on the command line, or all."""
     names = set(sys.argv[1:])
+    if not names or "training" in names:
+        record_trainings()
+        if names == {"training"}:
+            return
     networks = [case for case in [*QUICK, *ZOO] if not names or case.name in names]
     unknown = names - {case.type for case in LAYERS} - {case.name for case in networks}
     if unknown:

@@ -11,6 +11,7 @@ import typer
 
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.errors import UsageError, ZooError
+from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
@@ -113,16 +114,16 @@ def check_entry(entry: NetworkEntry) -> Checked:
     notes: tuple[str, ...] = ()
     try:
         declared = Network.load(entry.prototxt_path).reshaped(batch=1)
-        small = declared.resized(entry.preprocessing.small.crop_size)
+        small = declared.resized(*Size.of(entry.preprocessing.small.crop_size))
         cost = network_cost(small)
         parameters, gmacs = cost.parameters, cost.macs / 1e9
         for name in ("small", "large"):
             preset = getattr(entry.preprocessing, name)
             if preset is not None:
-                classes = classifier_head(declared.resized(preset.crop_size)).classes
+                classes = classifier_head(declared.resized(*Size.of(preset.crop_size))).classes
                 sizes.append(str(preset.crop_size))
-                if classes != entry.labels.classes:
-                    faults.append(f"{classes} outputs at {preset.crop_size} px, the index says {entry.labels.classes}")
+                if classes != entry.labels.outputs:
+                    faults.append(f"{classes} outputs at {preset.crop_size} px, the index says {entry.labels.outputs}")
         faults += _weight_sizes(entry, cost.blob_elements)
         operators = _onnx_operators(small)
         plain_layers = _plain_layers(small)

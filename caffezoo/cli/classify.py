@@ -16,9 +16,14 @@ from caffezoo.errors import ImageError, UsageError
 @takes_network(sift="images")
 def classify(
     arguments: NetworkArguments,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE|DIR|LIST...", help="Files, folders or archives, lists.")
+    ],
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
+    scale: recipes.ScaleOption = None,
+    raw_scale: recipes.RawScaleOption = None,
+    channel_order: recipes.ChannelOrderOption = None,
     resize: recipes.ResizeOption = None,
     crops: recipes.CropsOption = 1,
     base_size: recipes.BaseSizeOption = None,
@@ -43,28 +48,35 @@ def classify(
 
     `caffezoo classify dog.jpg --net efficientnet-lite0`
 
-    `caffezoo classify *.jpg --net open-nsfw --json`
+    `caffezoo classify *.jpg photos/ list.txt --net open-nsfw --json`
 
     `caffezoo classify deploy.prototxt net.caffemodel dog.jpg --mean 104 117 123`
     """
     from caffezoo.evaluation.classification import classify as run
     from caffezoo.evaluation.classifier import open_classifier
+    from caffezoo.evaluation.named_images import named_images
 
     if not images:
-        raise UsageError("which image?", hint="give one or more image files")
+        raise UsageError("which image?", hint="give one or more image files, or a folder")
+    named = named_images(images)
     recipe = recipes.make_recipe(
         arguments,
-        mean=mean,
-        std=std,
-        resize=resize,
+        asked=recipes.ask(
+            mean=mean,
+            std=std,
+            scale=scale,
+            raw_scale=raw_scale,
+            resize=resize,
+            channel_order=channel_order,
+            base_size=base_size,
+            crop_size=crop_size,
+        ),
         network_order=network_order,
         labels=labels,
         drop_background=drop_background,
     )
     classifier = open_classifier(
         recipe,
-        base_size=base_size,
-        crop_size=crop_size,
         crops=crops,
         output=output,
         engine=engine,
@@ -74,11 +86,11 @@ def classify(
         caffe_python=caffe_python,
     )
     found, unreadable = [], 0
-    tell_notes(classifier.network_notes)
+    tell_notes((*classifier.network_notes, *classifier.warnings))
     tell_notes(classifier.notes, "note")
-    notes = [*classifier.network_notes, *classifier.notes]
+    notes = [*classifier.network_notes, *classifier.warnings, *classifier.notes]
     try:
-        for outcome in run(classifier, images, top=top):
+        for outcome in run(classifier, named, top=top):
             if isinstance(outcome, ImageError):
                 unreadable += 1
                 say("error", outcome)

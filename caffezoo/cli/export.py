@@ -9,6 +9,7 @@ import typer
 
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network
 from caffezoo.errors import UsageError
+from caffezoo.formats.image_size import Size
 
 
 @takes_network()
@@ -16,7 +17,7 @@ def export(
     arguments: NetworkArguments,
     onnx: Annotated[Path, typer.Option(help="Write the ONNX model here.")],
     size: Annotated[
-        int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
+        str | None, typer.Option(metavar="SIDE|HxW", help="Input size in pixels, instead of the declared one.")
     ] = None,
     outputs: Annotated[
         list[str] | None, typer.Option("--output", help="Blob to return (repeat for several); default: net outputs.")
@@ -41,7 +42,7 @@ def export(
         raise UsageError(f"no such folder: {onnx.parent}")
     network = arguments.open_with_weights()
     if size is not None:
-        network = network.resized(size)
+        network = network.resized(*Size.of(size, "--size"))
     model = write_onnx(network, onnx, outputs=outputs, fold=not keep_batch_norm)
     print(
         f"wrote {onnx} ({onnx.stat().st_size:,} bytes): {len(model.graph.node)} operators, opset "

@@ -57,6 +57,13 @@ def fetch(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=3600, metavar="S", help="Give a server up after S seconds without a byte.")
     ] = 30.0,
+    cookies: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="cookies.txt of a browser that is signed in to Google: for a file whose quota is used up.",
+        ),
+    ] = None,
     index: index_option = None,
 ) -> None:
     """Get networks' weights into the cache, verified, and say where each came from.
@@ -91,7 +98,11 @@ def fetch(
     from caffezoo.weights.cache import Cache
     from caffezoo.weights.options import FetchOptions
 
-    options = FetchOptions(source, offline, from_file, verify, not no_verify, attempts, timeout)
+    if cookies is not None:
+        from caffezoo.weights.gdrive import read_cookies
+
+        read_cookies(cookies)  # what cannot be used is said before anything is asked
+    options = FetchOptions(source, offline, from_file, verify, not no_verify, attempts, timeout, cookies)
     if dry_run:
         from caffezoo.cli.weights_list import print_plan
 

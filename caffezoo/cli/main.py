@@ -15,6 +15,7 @@ import typer
 
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
+from caffezoo.cli.numbers import joined
 from caffezoo.errors import ZooError
 from caffezoo.version import __version__
 
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     verb = arguments[0] if arguments and arguments[0] in VERBS and not completing else None
     warnings.showwarning = _show_warning
     try:
-        make_app(verb)(args=arguments, prog_name="caffezoo", obj=Given(tuple(arguments)))
+        make_app(verb)(args=joined(arguments), prog_name="caffezoo", obj=Given(tuple(arguments)))
     except ZooError as error:
         say("error", error)
         sys.exit(error.exit_status)

@@ -13,14 +13,14 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say
-from caffezoo.cli.network_arguments import resolve
+from caffezoo.cli.network_arguments import resolve, tell_notes
 from caffezoo.cli.precision_layers import layers, scan
 from caffezoo.cli.progress import progress
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from caffezoo.evaluation.classifier import Recipe
     from caffezoo.evaluation.dataset import Dataset
+    from caffezoo.evaluation.recipe import Recipe
     from caffezoo.precision.mixed import MixedPrecision
     from caffezoo.precision.session import Quantiser, Setup
     from caffezoo.precision.study import PrecisionResult
@@ -111,7 +111,7 @@ def study(
     dataset = open_dataset(data, val_file=val_file, limit=limit)
     studies: list[list[PrecisionResult]] = []
     mixed: dict[str, MixedPrecision] = {}
-    given: dict[str, Any] = {"mean": mean, "std": std, "resize": resize}
+    given: dict[str, Any] = {"asked": recipes.ask(mean=mean, std=std, resize=resize)}
     for recipe in _recipes(net, prototxt, weights, index, seeded, given):
         images = _match(dataset, recipe, setup, seeded)
         first, *_ = wanted
@@ -184,13 +184,8 @@ def _recipes(
         if not seeded:
             yield recipes.make_recipe(resolve(net=name, weights=weights, index=index), **given)
             continue
-        with seeded_recipe(load_index(index).network(name)) as recipe:
-            yield replace(
-                recipe,
-                mean=given["mean"] or recipe.mean,
-                std=given["std"] or recipe.std,
-                resize=given["resize"] or recipe.resize,
-            )
+        with seeded_recipe(load_index(index).network(name), asked=given["asked"]) as recipe:
+            yield recipe
 
 
 def _names(pattern: str, index: Path | None) -> list[str]:
@@ -213,8 +208,8 @@ def _match(dataset: Dataset, recipe: Recipe, setup: Setup, seeded: bool) -> Data
     classifier = setup.open(recipe, "float32")
     try:
         matched = match_labels(dataset, recipe.label_order, classifier.classes)
-        for note in (*classifier.notes, *matched.notes):
-            say("note", note)
+        tell_notes((*classifier.network_notes, *classifier.warnings))
+        tell_notes((*classifier.notes, *matched.notes), "note")
         return matched
     finally:
         classifier.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,7 +103,7 @@ def layers(
         from caffezoo.report.figure import check_ending
 
         check_ending(plot)
-    recipe = recipes.make_recipe(arguments, mean=mean, std=std, resize=None)
+    recipe = recipes.make_recipe(arguments, asked=recipes.ask(mean=mean, std=std))
     quantiser = Quantiser(recipe, Setup(), calibration_files(calibration))
     made = quantiser.quantise()
     noise = quantiser.noise()
@@ -141,8 +141,8 @@ def _batches(
     network: Network,
     arguments: NetworkArguments,
     data: str | None,
-    mean: recipes.Triple | None,
-    std: recipes.Triple | None,
+    mean: str | None,
+    std: str | None,
     samples: int,
     low: float,
     high: float,
@@ -152,23 +152,21 @@ def _batches(
 
     if data is None:
         return [dict(seeded_inputs(network, i, batch=1, low=low, high=high)) for i in range(samples)]
+    from caffezoo.evaluation.asked import put_together
     from caffezoo.evaluation.protocol import Protocol
+    from caffezoo.evaluation.sizes import image_input
+    from caffezoo.formats.data_layer import data_layer
     from caffezoo.precision.quantisation import CalibrationImages, calibration_files
 
     entry = arguments.entry
     preset = entry.preset("small") if entry is not None else None
-    mean = mean or (preset.mean if preset else None)
-    if mean is None:
-        raise UsageError("a prototxt does not say what was subtracted in training", hint="give --mean B G R")
-    (blob, shape), *_ = network.inputs.items()
-    protocol = Protocol(
-        base_size=max(shape[2], (preset.base_size if preset else None) or shape[2]),
-        crop_size=shape[2],
-        resize=preset.resize if preset else "short",
-        mean=mean,
-        std=std or (preset.std if preset else (1.0, 1.0, 1.0)),
-        channel_order=entry.input.channel_order if entry is not None else "BGR",
-    )
+    channels, size = image_input(network.inputs, network.path)
+    blob = next(name for name, shape in network.inputs.items() if len(shape) == 4)
+    layer = data_layer(network.prototxt.net, network.prototxt.lines)
+    asked = recipes.ask(mean=mean, std=std)
+    found = put_together(asked, channels=channels, known=preset, layer=layer, where=arguments.file).preprocessing
+    base = found.base_size if found.base_size is not None and found.base_size.holds(size) else size
+    protocol = Protocol.of(replace(found, base_size=base, crop_size=size, mean_image=None))
     return list(CalibrationImages(calibration_files(data)[:samples], protocol, blob))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,18 +12,41 @@ from caffezoo.errors import UsageError
 if TYPE_CHECKING:
     from caffezoo.cli.network_arguments import NetworkArguments
     from caffezoo.data.opening import DataOptions
-    from caffezoo.evaluation.classifier import Recipe
+    from caffezoo.evaluation.asked import Asked
+    from caffezoo.evaluation.recipe import Recipe
 
-Triple = tuple[float, float, float]
-
-MeanOption = Annotated[Triple | None, typer.Option(metavar="B G R", help="Mean to subtract, 0..255.")]
-StdOption = Annotated[Triple | None, typer.Option(metavar="B G R", help="Standard deviation to divide by, 0..255.")]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(metavar="B G R|FILE", help="Mean to subtract, 0..255; one number for all, or binaryproto or npy."),
+]
+StdOption = Annotated[str | None, typer.Option(metavar="B G R", help="Standard deviation to divide by, 0..255.")]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option(help="Multiply by this after the mean, instead of --std: a prototxt's scale, pycaffe's input_scale."),
+]
+RawScaleOption = Annotated[
+    float | None, typer.Option(help="What white is in --mean, --std and --scale: 255, or 1 for values of 0..1.")
+]
+ChannelOrderOption = Annotated[
+    str | None,
+    typer.Option(metavar="BGR|RGB|grey", help="What the network takes; default: BGR, or the index's."),
+]
 ResizeOption = Annotated[
     str | None, typer.Option(metavar="short|squash", help="Bring the short side, or both sides, to the base size.")
 ]
-CropsOption = Annotated[int, typer.Option(metavar="1|12|144", help="Views an image, whose probabilities are averaged.")]
-BaseSizeOption = Annotated[int | None, typer.Option(help="Side in px that an image is resized to.")]
-CropSizeOption = Annotated[int | None, typer.Option(help="Side in px of the square that the network sees.")]
+CropsOption = Annotated[
+    int,
+    typer.Option(
+        metavar="1|10|12|144|N",
+        help="Views an image, whose probabilities are averaged; N: a grid (4, 9, 16, ...), or twice that with mirrors.",
+    ),
+]
+BaseSizeOption = Annotated[
+    str | None, typer.Option(metavar="SIDE|HxW", help="Size in px that an image is resized to cover.")
+]
+CropSizeOption = Annotated[
+    str | None, typer.Option(metavar="SIDE|HxW", help="Size in px that the network sees: 224, or 112x96.")
+]
 NetworkOrderOption = Annotated[
     str | None,
     typer.Option(
@@ -82,12 +104,48 @@ def data_options(
     return DataOptions(image_column, label_column, channel_order, names)
 
 
+def ask(
+    *,
+    mean: str | None = None,
+    std: str | None = None,
+    scale: float | None = None,
+    raw_scale: float | None = None,
+    resize: str | None = None,
+    channel_order: str | None = None,
+    base_size: str | None = None,
+    crop_size: str | None = None,
+) -> Asked:
+    """Return what the flags ask of preprocessing.
+
+    Raises
+    ------
+    UsageError
+        Values that cannot be.
+    """
+    from caffezoo.evaluation.asked import Asked, parse_levels
+    from caffezoo.formats.image_size import Size
+
+    deviation = parse_levels(std, "--std") if std is not None else None
+    if isinstance(deviation, Path):
+        raise UsageError(f"--std '{std}' is no number", hint="give --std B G R, or one for all channels")
+    if channel_order is not None:
+        channel_order = {"bgr": "BGR", "rgb": "RGB", "gray": "grey"}.get(channel_order.lower(), channel_order.lower())
+    return Asked(
+        mean=parse_levels(mean, "--mean") if mean is not None else None,
+        std=deviation,
+        scale=scale,
+        raw_scale=raw_scale,
+        resize=resize,
+        channel_order=channel_order,
+        base_size=Size.of(base_size, "base size") if base_size is not None else None,
+        crop_size=Size.of(crop_size, "crop size") if crop_size is not None else None,
+    )
+
+
 def make_recipe(
     network: NetworkArguments,
     *,
-    mean: Triple | None,
-    std: Triple | None,
-    resize: str | None,
+    asked: Asked,
     network_order: str | None = None,
     labels: Path | None = None,
     drop_background: bool = False,
@@ -103,28 +161,14 @@ def make_recipe(
     """
     from dataclasses import replace
 
-    from caffezoo.evaluation.classifier import Recipe
+    from caffezoo.evaluation.recipe import Recipe
 
-    _check_scaling(mean, std)
     entry = network.entry
     if entry is not None:
-        recipe = replace(Recipe.from_entry(entry, network.weights_file), options=network.options)
-        recipe = replace(recipe, mean=mean or recipe.mean, std=std or recipe.std, resize=resize or recipe.resize)
-        return _with_classes(recipe, network_order, labels, drop_background)
-    weights = network.weights_file
-    if mean is None:
-        raise UsageError(
-            "a prototxt does not say what was subtracted in training", hint="give --mean B G R (and --std B G R)"
-        )
-    recipe = Recipe(
-        name=network.title,
-        prototxt=network.file,
-        weights=weights,
-        mean=mean,
-        std=std or (1.0, 1.0, 1.0),
-        resize=resize or "short",
-        options=network.options,
-    )
+        Recipe.from_entry(entry, Path(), asked)  # refuses before weights are fetched what would be refused after
+        recipe = replace(Recipe.from_entry(entry, network.weights_file, asked), options=network.options)
+    else:
+        recipe = Recipe.from_files(network.file, network.weights_file, asked, network.options)
     return _with_classes(recipe, network_order, labels, drop_background)
 
 
@@ -140,12 +184,5 @@ def _with_classes(recipe: Recipe, order: str | None, labels: Path | None, drop_b
     if labels is not None:
         names = read_names(labels)
     order = order or recipe.label_order
-    return replace(recipe, label_order=order, class_names=names, drop_background=drop_background)
-
-
-def _check_scaling(mean: Triple | None, std: Triple | None) -> None:
-    """Refuse before weights are fetched what the protocol would refuse after it."""
-    if mean is not None and not all(math.isfinite(v) for v in mean):
-        raise UsageError(f"--mean {mean} holds a value that is not finite")
-    if std is not None and not all(math.isfinite(v) and v > 0 for v in std):
-        raise UsageError(f"--std {std} holds a value that is not above 0")
+    background = drop_background or recipe.drop_background
+    return replace(recipe, label_order=order, class_names=names, drop_background=background)

@@ -12,6 +12,7 @@ import typer
 
 from caffezoo.cli.console import shown
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network
+from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def show(
     arguments: NetworkArguments,
     size: Annotated[
-        int | None, typer.Option(help="Input height and width in pixels, instead of the declared ones.")
+        str | None, typer.Option(metavar="SIDE|HxW", help="Input size in pixels, instead of the declared one.")
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the graph as SVG into this file.")] = None,
     dot: Annotated[Path | None, typer.Option(help="Write the graph for Graphviz into this file.")] = None,
@@ -40,7 +41,7 @@ def show(
     from caffezoo.net.batch import at_batch, possible_batch
 
     network, entry = arguments.open(), arguments.entry
-    network = network if size is None else network.resized(size)
+    network = network if size is None else network.resized(*Size.of(size))
     if not arguments.options.shapes:
         network = at_batch(network, possible_batch(network, 1))
     if svg:

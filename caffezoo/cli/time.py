@@ -48,7 +48,9 @@ def time(
         str | None, typer.Option(metavar="PATH", help="Caffe's own program `caffe`: run its `caffe time` instead.")
     ] = None,
     preset: Annotated[str, typer.Option(metavar="small|large|small,large", help="Input sizes of the zoo.")] = "small",
-    crop_size: Annotated[int | None, typer.Option(help="Side of the input in px, instead of a preset.")] = None,
+    crop_size: Annotated[
+        str | None, typer.Option(metavar="SIDE|HxW", help="Size of the input in px, instead of a preset.")
+    ] = None,
     batch: Annotated[
         str | None,
         typer.Option(metavar="N[,N]", help="Batch sizes, one after the other. Default: that of --shape, or 1."),
@@ -172,10 +174,11 @@ def _with_binary(
         return Failure(job, BINARY, error)
 
 
-def _jobs(network: NetworkArguments, preset: str, crop_size: int | None, batch: str | None) -> list[Job]:
+def _jobs(network: NetworkArguments, preset: str, crop_size: str | None, batch: str | None) -> list[Job]:
     """Return what is to be measured, in order."""
     from dataclasses import replace
 
+    from caffezoo.formats.image_size import Size
     from caffezoo.timing.networks import Job, mixed, zoo_jobs
     from caffezoo.zoo.index import load_index
 
@@ -187,17 +190,16 @@ def _jobs(network: NetworkArguments, preset: str, crop_size: int | None, batch: 
         batches = []
     if not batches or min(batches) < 1:
         raise UsageError(f"--batch {batch} is not a list of positive numbers")
-    if crop_size is not None and crop_size < 1:
-        raise UsageError(f"a crop of {crop_size} px is none")
+    size = Size.of(crop_size, "crop size") if crop_size is not None else None
     net = network.name
     if net is None:
         path = network.file
-        return [Job(path.stem.removeprefix("deploy_"), path, crop_size, b, network.options) for b in batches]
+        return [Job(path.stem.removeprefix("deploy_"), path, size, b, network.options) for b in batches]
     known = load_index(network.index)
     names = list(known) if net == "all" else [n.strip() for n in net.split(",")]
     jobs = zoo_jobs(known, names, [p.strip() for p in preset.split(",")], batches)
-    if crop_size is not None:
-        jobs = [replace(job, crop_size=crop_size) for job in jobs]
+    if size is not None:
+        jobs = [replace(job, crop_size=size) for job in jobs]
     jobs = list(dict.fromkeys(replace(job, options=network.options) for job in jobs))
     return mixed(jobs) if len(names) > 1 else jobs
 
@@ -241,10 +243,10 @@ class _Output:
         if not self._rows:
             return False
         from caffezoo.report.provenance import cpu_name
-        from caffezoo.timing.networks import input_side
+        from caffezoo.timing.networks import input_size
         from caffezoo.timing.session import is_measured
 
-        size = job.crop_size or input_side(job.options.load(job.prototxt))
+        size = (job.crop_size or input_size(job.options.load(job.prototxt))).plain
         found = is_measured(self._rows, job, size, settings, cpu_name(), self._max_spread)
         self.skipped += found
         return found

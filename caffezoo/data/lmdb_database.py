@@ -49,13 +49,13 @@ class LmdbDataset(Dataset):
 
     def sample(self, index: int) -> Sample:
         if index not in self._labels:
-            self._labels[index] = self._datum(index).label
+            self._labels[index] = self.datum(index).label
         key = _text(self._keys[index])
         return Sample(key, self._labels[index], f"{self.name}/{key}")
 
     def read(self, index: int) -> bytes | Pixels:
         where = f"{self.name}/{_text(self._keys[index])}"
-        datum = self._datum(index)
+        datum = self.datum(index)
         check_size(len(datum.data), where)
         if datum.encoded or (datum.data and not datum.channels):
             return datum.data
@@ -69,7 +69,14 @@ class LmdbDataset(Dataset):
             raise ImageError(f"{pixels.shape[2]} channels are neither grey nor colour", where=where)
         return pixels  # type: ignore[return-value]
 
-    def _datum(self, index: int) -> Datum:
+    def datum(self, index: int) -> Datum:
+        """Return record ``index`` as it is stored.
+
+        Raises
+        ------
+        ImageError
+            It cannot be read.
+        """
         key = self._keys[index]
         where = f"{self.name}/{_text(key)}"
         lmdb = _lmdb()

@@ -6,9 +6,11 @@ that the device cannot do is an error, never a silent fallback.
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +19,7 @@ import numpy as np
 from caffezoo.engines.feed import Feed
 from caffezoo.engines.program import EVERYTHING, PRECISIONS, arithmetic_of, network_to_run
 from caffezoo.engines.quantised import INT8, quantised_model
-from caffezoo.errors import EngineError, PrecisionError, ShapeError, UnknownNameError, UsageError
+from caffezoo.errors import EngineError, OutOfMemoryError, PrecisionError, ShapeError, UnknownNameError, UsageError
 from caffezoo.net.batch import at_batch
 from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     import onnx
 
 INPUT_DTYPES = ("uint8", "float32")
+
+# How runtimes say so: std::bad_alloc of OpenVINO and onnxruntime, CUDA's of torch and Caffe.
+_OUT_OF_MEMORY = re.compile(r"out of memory|bad_alloc|cannot allocate|failed to allocate|not enough memory", re.I)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Engine(ABC):
         Largest batch that :meth:`run` takes, and the one that it is tuned for. The network's own if not given; some
         networks run at no other (:mod:`caffezoo.net.batch`).
     transform : Transform, optional
-        If given, batches are images (n, H, W, 3) in BGR order, and normalisation and layout are the engine's work.
+        If given, batches are images (n, H, W, C) in the order of the network's channels, and normalisation and layout
+        are the engine's work.
         Otherwise batches are Caffe's blobs.
     outputs : sequence of str, optional
         Blobs to return; the network's outputs if not given.
@@ -97,6 +103,8 @@ class Engine(ABC):
     device: str = ""
     precision: str = "float32"
     threads: int = 0
+    streams: int = 1
+    """Batches that it runs at a time, for as many threads."""
     rounds_every_layer: ClassVar[bool] = False
     fixed_batch: bool = True
     """Whether the runtime was loaded for full batches only: then one that is not full is filled up."""
@@ -150,8 +158,8 @@ class Engine(ABC):
         Parameters
         ----------
         batch : ndarray or mapping of str to ndarray
-            With a transform: (n, H, W, 3) BGR of ``input_dtype``. Without: Caffe's input blobs by name, or the blob of
-            a network with one input, float32. Inputs that the outputs do not depend on may be left out.
+            With a transform: (n, H, W, C) of ``input_dtype``. Without: Caffe's input blobs by name, or the blob of a
+            network with one input, float32. Inputs that the outputs do not depend on may be left out.
 
         Returns
         -------
@@ -164,9 +172,18 @@ class Engine(ABC):
             If a batch is of another shape.
         EngineError
             If it is of another type, holds a value that is not finite, or the runtime fails.
+        OutOfMemoryError
+            If the memory does not hold it.
         """
-        with self._lock:  # a runtime's request holds one batch at a time
-            found = self.prepare(batch)()
+        try:
+            with self._lock if self.streams == 1 else nullcontext():  # a runtime's request holds one batch at a time
+                found = self.prepare(batch)()
+        except MemoryError:
+            raise OutOfMemoryError(f"no memory for a batch of {self.batch_size}", where=f"engine {self.name}") from None
+        except EngineError as error:
+            if _OUT_OF_MEMORY.search(error.message):
+                raise OutOfMemoryError(error.message, where=error.where, hint=error.hint) from None
+            raise
         if self.transform is not None:
             for name, scores in found.items():
                 if not np.isfinite(scores).all():
@@ -259,6 +276,8 @@ def _image_shape(network: Network) -> dict[str, tuple[int, ...]]:
     if len(network.inputs) != 1:
         raise ShapeError(f"images need a network with one input, this has {len(network.inputs)}", where=network.path)
     ((name, shape),) = network.inputs.items()
-    if len(shape) != 4 or shape[1] != 3:
-        raise ShapeError(f"input '{name}' has shape {list(shape)}, images need N x 3 x H x W", where=network.path)
-    return {name: (shape[0], *shape[2:], 3)}
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise ShapeError(
+            f"input '{name}' has shape {list(shape)}, images need N x 3 x H x W or N x 1 x H x W", where=network.path
+        )
+    return {name: (shape[0], *shape[2:], shape[1])}

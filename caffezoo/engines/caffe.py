@@ -13,7 +13,7 @@ from caffezoo.errors import PrecisionError
 from caffezoo.formats.prototxt import write_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.net.plain import to_plain
-from caffezoo.net.transform import Transform
+from caffezoo.net.transform import Transform, to_blob
 
 
 class CaffeEngine(Engine):
@@ -86,7 +86,7 @@ class CaffeEngine(Engine):
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.transform is not None:
-            feed = {name: _blob(x, self.transform) for name, x in feed.items()}
+            feed = {name: to_blob(x, self.transform) for name, x in feed.items()}
         return self._process.run(feed, self.outputs)
 
     def _close(self) -> None:
@@ -95,9 +95,3 @@ class CaffeEngine(Engine):
 
 def _device(process: CaffeProcess) -> str:
     return f"CPU (Python {process.python_version})"
-
-
-def _blob(images: np.ndarray, transform: Transform) -> np.ndarray:
-    """Return (n, H, W, 3) pixels as Caffe's input blob: ``(x - mean) / std`` in float32, NCHW."""
-    mean, std = np.array(transform.mean, np.float32), np.array(transform.std, np.float32)
-    return np.ascontiguousarray(((images.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2))

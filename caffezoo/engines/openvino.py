@@ -47,24 +47,26 @@ class OpenVINOEngine(Engine):
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(self._onnx().SerializeToString())
-            model.reshape({name: list(shape) for name, shape in self.input_shapes.items()})
+            kept = _read(model)  # OpenVINO drops inputs of which a layer reads no more than the shape
+            model.reshape({name: list(shape) for name, shape in self.input_shapes.items() if name in kept})
             compiled = core.compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
         found = compiled_precisions(compiled)
         if found - RUN_AS[precision] and precision == "float32":
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of float32", where="engine openvino")
-        if precision != "float32" and not RUN_AS[precision] & found:
+        if precision != "float32" and self.network.macs and not RUN_AS[precision] & found:
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
         self.precision = precision
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
         self.fixed_batch = True
         self._request = compiled.create_infer_request()
+        self._fed = _read(compiled)
         self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            self._request.infer(feed, share_inputs=True)
+            self._request.infer({name: x for name, x in feed.items() if name in self._fed}, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
         return {name: np.array(self._request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
@@ -78,6 +80,10 @@ class OpenVINOEngine(Engine):
     def _close(self) -> None:
         self._request = None
         self._ports = {}
+
+
+def _read(model: Any) -> set[str]:
+    return {name for port in model.inputs for name in port.names}
 
 
 def _start() -> tuple[Any, str]:

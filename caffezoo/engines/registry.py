@@ -89,6 +89,11 @@ def create_engine(
         options["gpu"] = gpu
     if name == "caffe":
         options["caffe_python"] = caffe_python
+    from caffezoo.engines.partitioned import PartitionedEngine, needs_host
+
+    if needs_host(network, options.get("outputs"), cls):
+        own: dict[str, Any] = {key: options.pop(key) for key in ("gpu", "caffe_python") if key in options}
+        return PartitionedEngine(network, runtime=cls, own=own, **options)
     return cls(network, **options)
 
 

@@ -95,7 +95,7 @@ class TorchEngine(Engine):
             round_every_layer(self.module)
         if self.transform is not None:
             line = {"device": self._device, "dtype": torch.float32}
-            self._mean = torch.tensor(self.transform.mean, **line)
+            self._mean = torch.tensor(self.transform.mean_blob[0].transpose(1, 2, 0).copy(), **line)
             self._std = torch.tensor(self.transform.std, **line)
 
     def tensors(self, feed: dict[str, np.ndarray]) -> list[Any]:

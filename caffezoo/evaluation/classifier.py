@@ -2,88 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from caffezoo.errors import DataError, NetworkError, UsageError
-from caffezoo.evaluation.images import load_cv2
+from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.protocol import Protocol
-from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
-from caffezoo.zoo.synsets import class_name
+from caffezoo.evaluation.recipe import Recipe
+from caffezoo.evaluation.sizes import choose_sizes, image_input
+from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine
     from caffezoo.net.graph import Network
     from caffezoo.net.scores import Head
-    from caffezoo.zoo.entry import NetworkEntry
 
-Triple = tuple[float, float, float]
 MAX_BATCH_SIZE = 1024
-DEFAULT_BASE_SIZE = 256  # px, for files of which no preprocessing is known
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that is needed to classify with a network, before anything is loaded.
-
-    Attributes
-    ----------
-    name : str
-    prototxt, weights : Path
-    base_size, crop_size : int or None
-        Sizes in px that the network is published with; None: the prototxt's input, at base 256.
-    resize : {"short", "squash"}
-    mean, std : tuple of three floats
-        Blue, green, red, 0..255.
-    channel_order : {"BGR", "RGB"}
-    label_order : {"2012", "2015", "other", "unknown"} or path
-        What the outputs are: ImageNet's classes in an order (a file of WordNet ids says its own), others, or nobody
-        says.
-    class_names : tuple of str or None
-        Names of the outputs, where they are known otherwise than by the order.
-    drop_background : bool
-        The first output is the background and no class.
-    options : LoadOptions
-        How the prototxt is read.
-    """
-
-    name: str
-    prototxt: Path
-    weights: Path
-    mean: Triple
-    std: Triple
-    base_size: int | None = None
-    crop_size: int | None = None
-    resize: str = "short"
-    channel_order: str = "BGR"
-    label_order: str = "unknown"
-    class_names: tuple[str, ...] | None = None
-    drop_background: bool = False
-    options: LoadOptions = AS_DEPLOYED
-
-    @classmethod
-    def from_entry(cls, entry: NetworkEntry, weights: Path) -> Recipe:
-        """Take what the index says of a network."""
-        preset = entry.preset("small")
-        return cls(
-            name=entry.name,
-            prototxt=entry.prototxt_path,
-            weights=weights,
-            mean=preset.mean,
-            std=preset.std,
-            base_size=preset.base_size,
-            crop_size=preset.crop_size,
-            resize=preset.resize,
-            channel_order=entry.input.channel_order,
-            label_order=str(entry.labels.order),
-            class_names=entry.labels.names,
-        )
-
-    def class_name(self, index: int, classes: int) -> str:
-        """Return what output ``index`` of ``classes`` means; ``class 7`` where nobody says."""
-        return class_name(index, classes, self.label_order, self.class_names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,15 +32,21 @@ class Classifier:
     engine : Engine
     head : Head
         Which blob holds the scores, what they are, and why it was taken.
+    size_notes : tuple of str
+        By which rules sizes were chosen.
     network_notes : tuple of str
         What the user has to know of the network's files.
+    reopen : callable or None
+        Opens the same again; takes what is to be different (``batch_size``, ``threads``). May be pickled.
     """
 
     recipe: Recipe
     protocol: Protocol
     engine: Engine
     head: Head
+    size_notes: tuple[str, ...] = ()
     network_notes: tuple[str, ...] = ()
+    reopen: Callable[..., Classifier] | None = None
 
     @property
     def output(self) -> str:
@@ -125,7 +66,12 @@ class Classifier:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was decided that the user has to know of."""
-        return self.head.notes
+        return (*self.recipe.notes, *self.size_notes, *self.head.notes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks like a mistake in what was asked for."""
+        return self.recipe.warnings
 
     def close(self) -> None:
         """Free the engine."""
@@ -135,9 +81,12 @@ class Classifier:
 def open_classifier(
     recipe: Recipe,
     *,
-    base_size: int | None = None,
-    crop_size: int | None = None,
+    base_size: Size | int | str | None = None,
+    crop_size: Size | int | str | None = None,
     crops: int = 1,
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
@@ -149,14 +98,17 @@ def open_classifier(
     Parameters
     ----------
     recipe : Recipe
-    base_size, crop_size : int, optional
-        Sizes in px instead of the published ones.
-    crops : {1, 12, 144}, optional
+    base_size, crop_size : Size, int or str, optional
+        Sizes in px instead of the published ones: 224, or height x width as ``"112x96"``.
+    crops, scales, decoder, resizer : optional
+        See :class:`caffezoo.evaluation.protocol.Protocol`; the decoder without its version.
     output : str, optional
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
         Crops in a batch; a network that is tied to the batch of its file runs at that.
+    network : Network, optional
+        The recipe's network with its weights, where it has been read already.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -175,10 +127,19 @@ def open_classifier(
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
     declared = recipe.options.load(recipe.prototxt) if network is None else network
-    protocol = protocol_of(recipe, declared.inputs, base_size=base_size, crop_size=crop_size, crops=crops)
-    resized = declared.resized(protocol.crop_size)
+    protocol, size_notes = choose_protocol(
+        recipe,
+        declared.inputs,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
+    )
+    resized = declared.resized(*protocol.crop_size)
     network, head = with_scores(resized.with_weights_file(recipe.weights) if network is None else resized, output)
-    _input_side(network.inputs, str(recipe.prototxt))
+    image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
             f"{len(recipe.class_names)} names for the network's {head.classes - recipe.drop_background} classes",
@@ -195,61 +156,65 @@ def open_classifier(
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head, network.notes)
+    again = partial(
+        open_classifier,
+        recipe,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
+        output=output,
+        engine=engine,
+        **{"batch_size": batch_size, **engine_options},
+    )
+    return Classifier(recipe, protocol, loaded, head, size_notes, network.notes, again)
 
 
-def protocol_of(
+def choose_protocol(
     recipe: Recipe,
     inputs: Mapping[str, tuple[int, ...]],
     *,
-    base_size: int | None = None,
-    crop_size: int | None = None,
+    base_size: Size | int | str | None = None,
+    crop_size: Size | int | str | None = None,
     crops: int = 1,
-) -> Protocol:
-    """Return how images become a network's input: what is asked for, else what is published, else the prototxt's size.
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
+) -> tuple[Protocol, tuple[str, ...]]:
+    """Return how images become a network's input, and by which rules sizes were chosen.
 
     Parameters
     ----------
     recipe : Recipe
     inputs : mapping of str to shape
-        The network's inputs.
-    base_size, crop_size : int, optional
-        In px.
-    crops : {1, 12, 144}, optional
+        The network's.
+    base_size, crop_size, crops, scales, decoder, resizer
+        See :func:`open_classifier`.
 
     Raises
     ------
     UsageError
-        Sizes or a number of crops that cannot be.
+        Sizes or a protocol that cannot be.
     NetworkError
-        The network takes no image of three channels.
+        The network takes no images.
     """
-    crop = crop_size or recipe.crop_size or _input_side(inputs, str(recipe.prototxt))
-    return Protocol(
-        base_size=base_size or recipe.base_size or _default_base_size(crop),
-        crop_size=crop,
-        crops=crops,
-        resize=recipe.resize,
-        mean=recipe.mean,
-        std=recipe.std,
-        channel_order=recipe.channel_order,
-        decoder=f"cv2-{load_cv2().__version__}",
-    )
+    from caffezoo.evaluation.decoders import decoder_name
 
-
-def _input_side(inputs: Mapping[str, tuple[int, ...]], where: str) -> int:
-    shapes = [shape for shape in inputs.values() if len(shape) == 4]  # a training file has labels beside
-    if len(shapes) != 1 or shapes[0][1] != 3:
-        raise NetworkError(
-            f"its inputs are {', '.join(f'{n} {list(s)}' for n, s in inputs.items())}, not one image of three channels",
-            where=where,
-        )
-    return shapes[0][2]
-
-
-def _default_base_size(crop_size: int) -> int:
-    if crop_size > DEFAULT_BASE_SIZE:
+    channels, own = image_input(inputs, str(recipe.prototxt))
+    if channels != recipe.preprocessing.channels:
         raise UsageError(
-            f"no base size is known for crop size {crop_size}", hint=f"give --base-size {crop_size} or more"
+            f"its images have {channels} channels, and channel order {recipe.preprocessing.channel_order} is said",
+            where=str(recipe.prototxt),
         )
-    return DEFAULT_BASE_SIZE
+    if scales and crops != 144:
+        base_size = base_size or min(scales)
+    sizes, notes = choose_sizes(
+        recipe.preprocessing,
+        own,
+        base=Size.of(base_size, "base size") if base_size is not None else None,
+        crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
+        crops=crops,
+    )
+    return Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer), notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from caffezoo.engines.base import Engine
 from caffezoo.errors import ImageError, ShapeError, UsageError
 from caffezoo.evaluation.image_objects import ImageLike
-from caffezoo.evaluation.pipeline import one_cv2_thread, prepare_ahead
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.reading import one_cv2_thread, prepare_ahead
 
 Features = NDArray[np.float32]
 
@@ -46,12 +47,12 @@ def image_features(
     ShapeError
         The blob has no batch axis.
     """
-    if protocol.crops != 1:
-        raise UsageError(f"a blob of {protocol.crops} crops is none", hint="take crops=1")
+    if protocol.views != 1:
+        raise UsageError(f"a blob of {protocol.views} crops is none", hint="take crops=1")
     size = engine.batch_size
     if engine.network.shape(blob)[:1] != (size,):
         raise ShapeError(f"blob '{blob}' of shape {list(engine.network.shape(blob))} has no batch axis")
-    pixels = np.empty((size, protocol.crop_size, protocol.crop_size, 3), protocol.input_dtype)
+    pixels = np.empty((size, *protocol.crop_size, protocol.channels), protocol.input_dtype)
     rgb = protocol.channel_order == "RGB"
     found: list[ImageError | None] = []
 
@@ -62,13 +63,16 @@ def image_features(
             yield next(rows) if error is None else error
         found.clear()
 
-    with one_cv2_thread():
+    jobs = prepare_ahead(((None, image, [protocol]) for image in images), workers=workers, ahead=workers + 2 * size)
+    with one_cv2_thread(), closing(jobs):
         filled = 0
-        for _, prepared in prepare_ahead(images, protocol, workers=workers, ahead=workers + 2 * size):
-            if isinstance(prepared, ImageError):
-                found.append(prepared)
+        for _, _, prepared in jobs:
+            views = prepared[protocol.geometry]
+            if isinstance(views, ImageError):
+                found.append(views)
             else:
-                pixels[filled] = prepared[0].pixels[..., ::-1] if rgb else prepared[0].pixels
+                view = views[0].pixels.reshape(*protocol.crop_size, protocol.channels)
+                pixels[filled] = view[..., ::-1] if rgb else view
                 filled += 1
                 found.append(None)
             if filled == size or len(found) >= 4 * size:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caffezoo.data.base import Dataset
+from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
-from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image, decode_image, read_image
+from caffezoo.evaluation.decoders import decode
+from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image, load_cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +78,7 @@ def name_of(item: object, number: int) -> str:
     return os.fsdecode(path) if isinstance(path, str | os.PathLike) and path else f"image {number}"
 
 
-def as_image(item: ImageLike, *, where: str | None = None) -> Image:
+def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False, decoder: str = "cv2") -> Image:
     """Return the pixels of an image, whatever it is given as.
 
     Parameters
@@ -87,10 +89,14 @@ def as_image(item: ImageLike, *, where: str | None = None) -> Image:
         is applied, as it is for files.
     where : str, optional
         What error messages call it.
+    grey : bool, optional
+        One channel is wanted.
+    decoder : str, optional
+        What decodes files: see :mod:`caffezoo.evaluation.decoders`.
 
     Returns
     -------
-    uint8 array (height, width, 3)
+    uint8 array (height, width, 3), or (height, width) for grey
         BGR, 0..255.
 
     Raises
@@ -99,24 +105,36 @@ def as_image(item: ImageLike, *, where: str | None = None) -> Image:
         It is no image.
     """
     if isinstance(item, str | os.PathLike):
-        return read_image(item)
+        return decode(read_file(item), decoder, where=os.fsdecode(item), grey=grey)
     if isinstance(item, bytes | bytearray | memoryview):
-        return decode_image(bytes(item), where=where)
+        return decode(bytes(item), decoder, where=where, grey=grey)
     if isinstance(item, Stored):
-        content = item.content()
-        if not isinstance(content, bytes):
-            return _of_array(content, where)
-        pixels = decode_image(content, where=where)
-        return np.ascontiguousarray(pixels[:, :, ::-1]) if item.dataset.decodes_to == "RGB" else pixels
+        return _of_stored(item, where, grey, decoder)
     if isinstance(item, np.ndarray):
-        return _of_array(item, where)
+        return _grey(_of_array(item, where)) if grey else _of_array(item, where)
     if is_pillow(item):
-        return _of_pillow(item, where)
+        return _grey(_of_pillow(item, where)) if grey else _of_pillow(item, where)
     raise ImageError(
         f"a {type(item).__module__}.{type(item).__qualname__} is no image",
         where=where,
         hint="give a path, the bytes of a file, a uint8 array (height, width, 3) in B, G, R, or an image of Pillow",
     )
+
+
+def _of_stored(item: Stored, where: str | None, grey: bool, decoder: str) -> Image:
+    content = item.content()
+    if not isinstance(content, bytes):
+        return _grey(_of_array(content, where)) if grey else _of_array(content, where)
+    if item.dataset.decodes_to != "RGB":
+        return decode(content, decoder, where=where, grey=grey)
+    pixels = np.ascontiguousarray(decode(content, decoder, where=where)[:, :, ::-1])
+    return _grey(pixels) if grey else pixels
+
+
+def _grey(image: Image) -> Image:
+    """Return B, G, R pixels as their luma, as cv2 weighs it; of equal channels that is the channel."""
+    cv2 = load_cv2()
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[no-any-return]
 
 
 def _of_array(array: NDArray[Any], where: str | None) -> Image:

@@ -11,6 +11,7 @@ from caffezoo.errors import UsageError
 from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.image_objects import ImageLike, as_image
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.net.transform import to_blob
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class ImageTransform:
     protocol: Protocol
 
     def __post_init__(self) -> None:
-        if self.protocol.crops != 1:
-            raise UsageError(f"{self.protocol.crops} crops are not one input", hint="take crops=1")
+        if self.protocol.views != 1:
+            raise UsageError(f"{self.protocol.views} crops are not one input", hint="take crops=1")
 
     def __call__(self, image: ImageLike) -> NDArray[np.float32]:
         """Return the network's input for one image.
@@ -41,22 +42,22 @@ class ImageTransform:
 
         Returns
         -------
-        float32 array (3, crop_size, crop_size)
+        float32 array (channels, crop height, crop width)
 
         Raises
         ------
         ImageError
         """
-        (view,) = cut_views(as_image(image), self.protocol)
-        pixels = view.pixels.astype(np.float32)
-        pixels -= np.array(self.protocol.mean, np.float32)
-        pixels /= np.array(self.protocol.std, np.float32)
-        if self.protocol.channel_order == "RGB":
-            pixels = pixels[:, :, ::-1]
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        p = self.protocol
+        (view,) = cut_views(as_image(image, grey=p.channels == 1, decoder=p.decoder), p)
+        pixels = view.pixels.reshape(1, *p.crop_size, p.channels)
+        if p.channel_order == "RGB":
+            pixels = pixels[..., ::-1]
+        return np.ascontiguousarray(to_blob(pixels, p.transform)[0], np.float32)
 
     def __repr__(self) -> str:
         p = self.protocol
         side = "short side" if p.resize == "short" else "both sides"
-        values = f"mean={p.mean}, std={p.std}, {p.channel_order}"
+        mean = f"{p.mean_image.path or 'an image'}" if p.mean_image is not None else p.mean
+        values = f"mean={mean}, std={p.std}, {p.channel_order}"
         return f"ImageTransform({side} to {p.base_size} px, centre crop {p.crop_size} px, {values})"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caffezoo.data.base import MAX_IMAGE_BYTES
+from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
 
 Image = NDArray[np.uint8]
@@ -21,9 +22,7 @@ Image = NDArray[np.uint8]
 MAX_IMAGE_PIXELS = 1 << 26
 """Images above this many pixels (8192 x 8192; 201 MB decoded) are refused: a small file can claim gigabytes."""
 
-MAX_FILE_BYTES = 1 << 28
-"""Image files above this many bytes are refused without being read."""
-
+MAX_FILE_BYTES = MAX_IMAGE_BYTES
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -42,16 +41,18 @@ def load_cv2() -> Any:
     return cv2
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
+def read_image(path: str | os.PathLike[str], *, grey: bool = False) -> Image:
     """Read and decode an image file.
 
     Parameters
     ----------
     path : path-like
+    grey : bool, optional
+        Decode to one channel, as Caffe's data layers do with ``is_color: false``.
 
     Returns
     -------
-    uint8 array (height, width, 3)
+    uint8 array (height, width, 3), or (height, width) for grey
         BGR, 0..255.
 
     Raises
@@ -59,23 +60,12 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     ImageError
         Missing, a directory, empty, not an image, truncated, or above the limits of this module.
     """
-    where = os.fspath(path)
-    try:
-        size_bytes = os.stat(path).st_size
-        if size_bytes > MAX_FILE_BYTES:
-            raise ImageError(f"{size_bytes} bytes are above the limit of {MAX_FILE_BYTES}", where=where)
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError("no such image", where=where) from None
-    except IsADirectoryError:
-        raise ImageError("a directory, not an image", where=where) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ImageError(f"cannot be read: {reason}", where=where) from error
-    return decode_image(data, where=where)
+    return decode_image(read_file(path), where=os.fspath(path), grey=grey)
 
 
-def decode_image(data: bytes, *, where: str | None = None, max_pixels: int = MAX_IMAGE_PIXELS) -> Image:
+def decode_image(
+    data: bytes, *, where: str | None = None, max_pixels: int = MAX_IMAGE_PIXELS, grey: bool = False
+) -> Image:
     """Decode the bytes of an image file.
 
     Parameters
@@ -85,10 +75,12 @@ def decode_image(data: bytes, *, where: str | None = None, max_pixels: int = MAX
         The path for error messages.
     max_pixels : int, optional
         Refuse an image whose header states more pixels, before anything is decoded.
+    grey : bool, optional
+        Decode to one channel: the file's own where it is grey, else its luma.
 
     Returns
     -------
-    uint8 array (height, width, 3)
+    uint8 array (height, width, 3), or (height, width) for grey
         BGR, 0..255.
 
     Raises
@@ -104,7 +96,7 @@ def decode_image(data: bytes, *, where: str | None = None, max_pixels: int = MAX
         raise ImageError(_why_undecodable(data), where=where)  # libpng would also print a line of its own
     cv2 = load_cv2()
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"cv2 cannot decode it: {error.err}", where=where) from error
     if image is None:

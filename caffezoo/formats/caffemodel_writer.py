@@ -22,7 +22,7 @@ MAX_CAFFEMODEL_BYTES = (1 << 31) - 1
 """Largest message that protobuf, and so Caffe, can read."""
 
 _LAYER_TAG = encode_tag(100, DELIMITED)
-_BLOBS_TAG = encode_tag(7, DELIMITED)
+_BLOBS = 7
 _DATA_TAG = encode_tag(5, DELIMITED)
 
 
@@ -73,7 +73,7 @@ def write_caffemodel(
         for start, _, blobs in layers:
             file.write(start)
             for array in blobs:
-                prefix, _ = _plan_blob(array)
+                prefix, _ = plan_blob(array)
                 file.write(prefix)
                 file.write(np.ascontiguousarray(array, "<f4").data)
 
@@ -103,17 +103,17 @@ def _plan_layer(
                 getattr(small, field.name).CopyFrom(value)
             else:
                 setattr(small, field.name, value)
-    size = sum(len(prefix) + count for prefix, count in map(_plan_blob, blobs))
+    size = sum(len(prefix) + count for prefix, count in map(plan_blob, blobs))
     body = small.SerializeToString()
     return _LAYER_TAG + encode_varint(len(body) + size) + body, size, blobs
 
 
-def _plan_blob(array: npt.NDArray[Any]) -> tuple[bytes, int]:
-    """Return all bytes of a blob that stand before its values, and the size of the values in bytes."""
+def plan_blob(array: npt.NDArray[Any], number: int = _BLOBS) -> tuple[bytes, int]:
+    """Return all bytes of a blob, a message's field ``number``, before its values, and the values' size in bytes."""
     data_bytes = 4 * array.size
     shape = pb.BlobProto(shape=pb.BlobShape(dim=array.shape)).SerializeToString()
     body = shape + _DATA_TAG + encode_varint(data_bytes)
-    return _BLOBS_TAG + encode_varint(len(body) + data_bytes) + body, data_bytes
+    return encode_tag(number, DELIMITED) + encode_varint(len(body) + data_bytes) + body, data_bytes
 
 
 @contextmanager

@@ -54,12 +54,23 @@ def read_prototxt(path: str | PathLike[str]) -> Prototxt:
         Caffe; ``where`` is ``path:line`` for the latter.
     """
     name = fspath(path)
+    return parse_prototxt(read_text(name), name)
+
+
+def read_text(path: str) -> str:
+    """Return the text of a prototxt file, of a net or a solver.
+
+    Raises
+    ------
+    PrototxtError
+        It cannot be opened, or is something else.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(4 * MAX_TEXT_CHARS + 1)
     except OSError as error:
-        raise PrototxtError(f"cannot read the prototxt: {error.strerror or error}", where=name) from None
-    return parse_prototxt(_decode(data, name), name)
+        raise PrototxtError(f"cannot read the prototxt: {error.strerror or error}", where=path) from None
+    return _decode(data, path)
 
 
 def _decode(data: bytes, name: str) -> str:

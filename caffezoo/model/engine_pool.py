@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from caffezoo.engines.registry import create_engine
 from caffezoo.errors import EngineError, UsageError
-from caffezoo.evaluation.classifier import Classifier, Recipe, open_classifier, protocol_of
+from caffezoo.evaluation.classifier import Classifier, choose_protocol, open_classifier
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.net.batch import possible_batch
 from caffezoo.net.cutting import cut
 
@@ -39,9 +40,7 @@ class RunOptions:
         Images in a batch.
     scores : str or None
         The blob of a classifier's scores, where it is not the one that the network's shape tells.
-    base_size, crop_size : int or None
-        In px, instead of the published ones.
-    crops : {1, 12, 144}
+    crops : int
         Views of an image whose probabilities are averaged.
     workers : int
         Threads that decode images.
@@ -54,8 +53,6 @@ class RunOptions:
     outputs: tuple[str, ...] | None = None
     batch_size: int = 8
     scores: str | None = None
-    base_size: int | None = None
-    crop_size: int | None = None
     crops: int = 1
     workers: int = 2
     engine_options: Mapping[str, Any] = field(default_factory=dict)
@@ -101,10 +98,7 @@ class EnginePool:
     @property
     def protocol(self) -> Protocol:
         """How an image becomes the network's input."""
-        o = self._options
-        return protocol_of(
-            self.recipe, self._network.inputs, base_size=o.base_size, crop_size=o.crop_size, crops=o.crops
-        )
+        return choose_protocol(self.recipe, self._network.inputs, crops=self._options.crops)[0]
 
     def classifier(self, batch: int) -> Classifier:
         """Return the network with its scores, for batches of images of this size."""
@@ -114,8 +108,6 @@ class EnginePool:
             if batch not in self._classifiers:
                 self._classifiers[batch] = open_classifier(
                     self.recipe,
-                    base_size=o.base_size,
-                    crop_size=o.crop_size,
                     crops=o.crops,
                     output=o.scores,
                     engine=o.engine,
@@ -132,7 +124,7 @@ class EnginePool:
             self._check_open()
             if (batch, blob) not in self._for_images:
                 protocol = self.protocol
-                network = self._network.resized(protocol.crop_size)
+                network = self._network.resized(*protocol.crop_size)
                 self._for_images[batch, blob] = self._create(
                     network,
                     batch_size=possible_batch(network, batch),

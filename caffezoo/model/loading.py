@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from caffezoo.errors import UsageError
-from caffezoo.evaluation.classifier import Recipe
+from caffezoo.evaluation.asked import Asked
+from caffezoo.formats.image_size import Size
+from caffezoo.formats.preprocessing import Levels
 from caffezoo.model.engine_pool import RunOptions
 from caffezoo.model.model import Model
 from caffezoo.model.source import find_files
 from caffezoo.net.graph import Network
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.synsets import read_names
-
-Triple = tuple[float, float, float]
 
 
 def load(
@@ -31,11 +31,14 @@ def load(
     threads: int | None = None,
     gpu: int | None = None,
     caffe_python: str | None = None,
-    mean: Triple | None = None,
-    std: Triple | None = None,
+    mean: Levels | float | str | PathLike[str] | None = None,
+    std: Levels | float | None = None,
+    scale: float | None = None,
+    raw_scale: float | None = None,
+    channel_order: str | None = None,
     resize: str | None = None,
-    base_size: int | None = None,
-    crop_size: int | None = None,
+    base_size: int | str | None = None,
+    crop_size: int | str | None = None,
     crops: int = 1,
     scores: str | None = None,
     labels: str | PathLike[str] | Sequence[str] | None = None,
@@ -63,14 +66,21 @@ def load(
         Images in a batch.
     threads, gpu, caffe_python
         See :func:`caffezoo.engines.registry.create_engine`.
-    mean, std : three floats, optional
-        Blue, green, red, 0..255, of training. The zoo knows its own; a prototxt does not say.
+    mean, std : float or three floats, optional
+        Blue, green, red, 0..255, of training; ``mean`` may be a binaryproto or npy file. The zoo knows its own, a
+        data layer may say; other prototxts do not.
+    scale : float, optional
+        What is multiplied by after the mean, instead of ``std``.
+    raw_scale : float, optional
+        What white is in ``mean``, ``std`` and ``scale``: 255, or 1.
+    channel_order : {"BGR", "RGB", "grey"}, optional
+        What the network takes.
     resize : {"short", "squash"}, optional
         Bring the short side, or both sides, to the base size.
-    base_size, crop_size : int, optional
+    base_size, crop_size : int or "HxW", optional
         In px, instead of the published ones.
-    crops : {1, 12, 144}
-        Views of an image whose probabilities are averaged.
+    crops : int
+        1, 10, 12, 144 or a grid: views of an image whose probabilities are averaged.
     scores : str, optional
         The blob of a classifier's scores, where it is not the one that the network's shape tells.
     labels : path, sequence of str, "2012" or "2015", optional
@@ -112,27 +122,40 @@ def load(
         outputs=None if outputs is None else tuple(outputs),
         batch_size=batch_size,
         scores=scores,
-        base_size=base_size,
-        crop_size=crop_size,
         crops=crops,
         workers=default_workers() if workers is None else workers,
         engine_options={key: value for key, value in engine_options.items() if value is not None},
     )
-    sight: dict[str, Any] = {"mean": mean, "std": std, "resize": resize}
-    sight = {key: value for key, value in sight.items() if value is not None}
+    asked = Asked(
+        mean=_levels(mean),
+        std=None if std is None else _numbers(std),
+        scale=scale,
+        raw_scale=raw_scale,
+        resize=resize,
+        channel_order=channel_order,
+        base_size=Size.of(base_size, "base size") if base_size is not None else None,
+        crop_size=Size.of(crop_size, "crop size") if crop_size is not None else None,
+    )
     if isinstance(net, Network):
-        if weights is not None or sight or labels is not None or options != AS_DEPLOYED:
+        if weights is not None or labels is not None or asked != Asked() or options != AS_DEPLOYED:
             raise UsageError("a Network has its weights and shapes, and nobody says how it sees images")
         return Model(net, options=run)
-    source, recipe = find_files(net, weights, options=options, index=index)
-    if recipe is None and "mean" in sight:
-        recipe = Recipe(source.name, source.prototxt, source.weights, mean=sight["mean"], std=(1.0, 1.0, 1.0))
+    source, recipe = find_files(net, weights, asked=asked, options=options, index=index)
     if recipe is not None:
-        recipe = replace(recipe, options=options, **sight, **_labels(labels))
-    elif sight or labels is not None:
+        recipe = replace(recipe, options=options, **_labels(labels))
+    elif labels is not None:
         raise UsageError("a prototxt does not say what was subtracted in training", hint="give mean=(B, G, R)")
-    network = options.load(source.prototxt, source.weights)
-    return Model(network, recipe, run, source)
+    return Model(options.load(source.prototxt, source.weights), recipe, run, source)
+
+
+def _levels(mean: Levels | float | str | PathLike[str] | None) -> Levels | Path | None:
+    if mean is None:
+        return None
+    return Path(mean) if isinstance(mean, str | PathLike) else _numbers(mean)
+
+
+def _numbers(values: Levels | float) -> Levels:
+    return tuple(map(float, values)) if isinstance(values, Sequence) else (float(values),)
 
 
 def _labels(labels: str | PathLike[str] | Sequence[str] | None) -> dict[str, Any]:

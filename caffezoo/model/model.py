@@ -21,7 +21,8 @@ from caffezoo.model.engine_pool import EnginePool, RunOptions
 from caffezoo.net.files import write_network, write_onnx
 
 if TYPE_CHECKING:
-    from caffezoo.evaluation.classifier import Classifier, Recipe
+    from caffezoo.evaluation.classifier import Classifier
+    from caffezoo.evaluation.recipe import Recipe
     from caffezoo.model.source import Source
     from caffezoo.net.graph import Network
     from caffezoo.net.node import Node

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
-from caffezoo.errors import UsageError
-from caffezoo.evaluation.classifier import Recipe
+from caffezoo.errors import NetworkError, UsageError
+from caffezoo.evaluation.asked import Asked
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.index import load_index
 
@@ -40,16 +41,19 @@ def find_files(
     net: str | PathLike[str],
     weights: str | PathLike[str] | None = None,
     *,
+    asked: Asked | None = None,
     options: LoadOptions = AS_DEPLOYED,
     index: str | PathLike[str] | None = None,
 ) -> tuple[Source, Recipe | None]:
-    """Return the files of a network, its weights fetched where needed, and how it sees images if the index knows.
+    """Return the files of a network, its weights fetched where needed, and how it sees images where anything tells.
 
     Parameters
     ----------
     net : str or path
         A name of the zoo, or a prototxt file.
     weights : path, optional
+    asked : Asked, optional
+        What is asked of preprocessing.
     options : LoadOptions
     index : path, optional
 
@@ -63,13 +67,21 @@ def find_files(
     if name.endswith(".prototxt") or os.path.isfile(name):
         if weights is None:
             raise UsageError("a prototxt needs weights", where=name, hint="caffezoo.load(prototxt, weights)")
-        return Source(Path(name).stem, existing(name), existing(weights), options), None
+        source = Source(Path(name).stem, existing(name), existing(weights), options)
+        try:
+            return source, Recipe.from_files(source.prototxt, source.weights, asked, options)
+        except (UsageError, NetworkError):
+            if asked is not None and asked != Asked():
+                raise
+            options.load(source.prototxt)  # raises again where it is no network at all
+            return source, None
     entry = load_index(index).network(name)
+    Recipe.from_entry(entry, Path(), asked)  # refuses before weights are fetched
     if weights is None:
         from caffezoo.weights.fetch import fetch_network
 
         weights = fetch_network(entry)
-    recipe = Recipe.from_entry(entry, existing(weights))
+    recipe = Recipe.from_entry(entry, existing(weights), asked)
     return Source(entry.name, recipe.prototxt, recipe.weights, options), recipe
 
 

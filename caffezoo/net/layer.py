@@ -94,6 +94,8 @@ class Layer:
     auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
+    on_host: ClassVar[bool] = False  # engines run it in numpy, between compiled parts: see net/host_layer.py
+    bounded_axis: ClassVar[int | None] = None  # of its tops: data may leave less there than the shapes say
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         self.proto = proto
@@ -243,6 +245,11 @@ class Layer:
         """Return the ParamSpec of every blob: the prototxt's, Caffe's defaults where there is none."""
         given = list(self.proto.param)[:count]
         return given + [pb.ParamSpec() for _ in range(count - len(given))]
+
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        """Return what Caffe fills every new blob by: ``weight_filler`` and ``bias_filler``, or 0."""
+        given = [getattr(self.param, name, pb.FillerParameter()) for name in ("weight_filler", "bias_filler")]
+        return [*given, *(pb.FillerParameter() for _ in range(count))][:count]
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "param"}

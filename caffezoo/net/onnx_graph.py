@@ -98,6 +98,10 @@ class LayerScope:
         self.top_shapes = node.top_shapes
         self.blobs = blobs
 
+    def for_part(self, node: Node) -> LayerScope:
+        """Return the scope of a layer that is a part of this one, on the same bottoms."""
+        return LayerScope(self._graph, node, self.bottoms, (), free_batch=self._free_batch)
+
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append an operator with one output; an empty input name is an omitted optional input."""
         return self._graph.op(kind, inputs, name=self.node.name, **attributes)[0]
@@ -147,7 +151,7 @@ def to_onnx(
     outputs : sequence of str, optional
         Blobs to return; the network's outputs if not given.
     transform : Transform, optional
-        If given, the single input takes images as they come, (N, H, W, 3) in BGR order, and normalisation and layout
+        If given, the single input takes images as they come, (N, H, W, C), and normalisation and layout
         are part of the model. Otherwise inputs are Caffe's blobs.
     input_dtype : {"float32", "uint8"}
         Type of the image input; only with ``transform``.
@@ -259,14 +263,14 @@ class _Export:
         return found
 
     def _dims(self, blob: BlobId) -> list[int | str]:
-        """Return a blob's axes: ``N`` where one is the batch, a name of its own where one follows it otherwise."""
+        """Return a blob's axes: ``N`` where one is the batch, a name of its own where it follows that, or the data."""
         shape, batch = self.network.blob_shape(blob), self.network.batch
-        if not self.free_batch:
-            return list(shape)
+        varying = next(node.layer.bounded_axis for node in self.network.nodes if blob in node.tops)
         dims: list[int | str] = []
-        for i, (size, larger) in enumerate(zip(shape, self.axis.larger[blob], strict=True)):
+        for i, size in enumerate(shape):
+            larger = self.axis.larger[blob][i] if self.free_batch else size
             follows = "N" if (size, larger) == (batch, size + 1) else f"{blob.name}.{i}"
-            dims.append(size if size == larger else follows)
+            dims.append(size if size == larger and i != varying else follows)
         return dims
 
 
@@ -307,8 +311,8 @@ def _image_input(graph: OnnxGraph, name: str, transform: Transform) -> str:
 
     x = graph.op("Cast", [name], name=f"{name}/cast", to=TensorProto.FLOAT)
     x = graph.op("Transpose", x, name=f"{name}/nchw", perm=[0, 3, 1, 2])
-    mean = np.array(transform.mean, np.float32).reshape(1, -1, 1, 1)
-    scale = (1.0 / np.array(transform.std)).astype(np.float32).reshape(1, -1, 1, 1)
+    mean = transform.mean_blob
+    scale = (1.0 / transform.std_blob).astype(np.float32)
     if mean.any():
         x = graph.op("Sub", [x[0], graph.const(mean, f"{name}/mean")], name=f"{name}/sub")
     if (scale != 1).any():

@@ -165,6 +165,10 @@ class TorchScope:
         """The layer's learned blobs, float32."""
         return self._blobs()
 
+    def for_part(self, node: Node) -> TorchScope:
+        """Return the scope of a layer that is a part of this one, on the same bottoms; its constants are this one's."""
+        return TorchScope(node, tuple, self._own)
+
     def learn(self, *indices: int) -> None:
         """Register blobs as parameters, ``blob<index>`` of the module; all of them if none is named."""
         if self._own is not None:

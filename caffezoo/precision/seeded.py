@@ -10,23 +10,25 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from caffezoo.engines.seeding import seeded_weights
-from caffezoo.evaluation.classifier import Recipe
-from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.net.graph import Network
 
 if TYPE_CHECKING:
+    from caffezoo.evaluation.asked import Asked
     from caffezoo.zoo.entry import NetworkEntry
 
 
 @contextmanager
-def seeded_recipe(entry: NetworkEntry, seed: int = 0) -> Iterator[Recipe]:
+def seeded_recipe(entry: NetworkEntry, seed: int = 0, asked: Asked | None = None) -> Iterator[Recipe]:
     """Give a recipe whose weights are drawn by formula for inputs of the network's own range.
 
     Parameters
     ----------
     entry : NetworkEntry
     seed : int, optional
+    asked : Asked, optional
+        What is asked of preprocessing.
 
     Yields
     ------
@@ -34,7 +36,7 @@ def seeded_recipe(entry: NetworkEntry, seed: int = 0) -> Iterator[Recipe]:
         Its weights file goes when the block ends.
     """
     with TemporaryDirectory(prefix="caffezoo-seeded-") as folder:
-        recipe = Recipe.from_entry(entry, Path(folder) / f"{entry.name}.caffemodel")
+        recipe = Recipe.from_entry(entry, Path(folder) / f"{entry.name}.caffemodel", asked)
         network = Network.load(recipe.prototxt)
         low, high = input_range(recipe)
         weights, _ = seeded_weights(network, seed, low=low, high=high)
@@ -44,7 +46,7 @@ def seeded_recipe(entry: NetworkEntry, seed: int = 0) -> Iterator[Recipe]:
 
 def input_range(recipe: Recipe) -> tuple[float, float]:
     """Return the smallest and largest value that preprocessing makes of a pixel."""
-    p = Protocol(base_size=1, crop_size=1, mean=recipe.mean, std=recipe.std, channel_order=recipe.channel_order)
-    low = min((0 - m) / s for m, s in zip(p.transform.mean, p.transform.std, strict=True))
-    high = max((255 - m) / s for m, s in zip(p.transform.mean, p.transform.std, strict=True))
+    p = recipe.preprocessing
+    low = min((0 - m) / s for m, s in zip(p.mean, p.std, strict=True))
+    high = max((255 - m) / s for m, s in zip(p.mean, p.std, strict=True))
     return low, high

@@ -11,8 +11,9 @@ from typing import Any
 
 from caffezoo.engines.quantised import INT8, QuantisedNetwork, find_quantised, float_model
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
-from caffezoo.evaluation.classifier import Classifier, Recipe, open_classifier
+from caffezoo.evaluation.classifier import Classifier, open_classifier
 from caffezoo.evaluation.dataset import Dataset
+from caffezoo.evaluation.recipe import Recipe
 from caffezoo.precision.mixed import MixedPrecision, keep_layers
 from caffezoo.precision.quantisation import CalibrationImages, quantise, refuse_overlap
 from caffezoo.precision.quantisation_noise import LayerNoise, quantisation_noise

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import ZooError
+from caffezoo.formats.image_size import Size
 from caffezoo.zoo.resources import cache_dir
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
 
-Wanted = tuple[Path, int]
+Wanted = tuple[Path, int | str]
 _FIELDS = ("parameters", "blob_elements", "macs", "activations", "depth")
 
 
@@ -29,8 +30,8 @@ def network_costs(
 
     Parameters
     ----------
-    wanted : iterable of (path, int)
-        Prototxts, and height and width of the input in px.
+    wanted : iterable of (path, int or str)
+        Prototxts, and the size of the input in px (``112x96`` where it is not square).
     progress : callable, optional
         Called with (done, all) before each network that is not in the cache, and when all are done.
 
@@ -84,10 +85,10 @@ def cost_of(network: Network) -> dict[str, int]:
     return {**asdict(network_cost(network)), "depth": network_depth(network)}
 
 
-def _cost(prototxt: Path, size: int) -> dict[str, int]:
+def _cost(prototxt: Path, size: int | str) -> dict[str, int]:
     from caffezoo.net.graph import Network
 
-    return cost_of(Network.load(prototxt).resized(size, batch=1))
+    return cost_of(Network.load(prototxt).resized(*Size.of(size), batch=1))
 
 
 def _code_stamp() -> str:

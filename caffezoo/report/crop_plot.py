@@ -45,13 +45,16 @@ def crop_curves(data: ZooData, name: str) -> list[Curve]:
     found: dict[tuple[int, int, bool], dict[int, float]] = {}
     for row in accuracy_rows(record):
         # Both sizes must be said: an error at a crop of another base size is no point of the same curve.
-        if row["source"] != source or row.get("crops") not in CROPS or "base_size" not in row or "crop_size" not in row:
+        square = isinstance(row.get("crop_size"), int)  # the axis is the side of one
+        if row["source"] != source or row.get("crops") not in CROPS or "base_size" not in row or not square:
             continue
         for top in (1, 5):
             if (error := error_percent(row, top)) is not None:
                 found.setdefault((top, row["crops"], False), {}).setdefault(row["crop_size"], error)
     for own in data.accuracy:
         if own.network == name and own.crops in CROPS and is_validation_error(own, record):
+            if not isinstance(own.crop_size, int):
+                continue
             found.setdefault((1, own.crops, True), {})[own.crop_size] = own.top1_error
             if own.top5_error is not None:
                 found.setdefault((5, own.crops, True), {})[own.crop_size] = own.top5_error

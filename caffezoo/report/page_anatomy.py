@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from caffezoo.formats.image_size import Size
 from caffezoo.report.costs import cost_of
 
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -49,7 +50,7 @@ class Anatomy:
     cost: dict[str, int]
 
 
-def read_anatomy(prototxt: Path, size: int) -> Anatomy:
+def read_anatomy(prototxt: Path, size: int | str) -> Anatomy:
     """Read a prototxt at an input size in px, draw it, and list its layers.
 
     Raises
@@ -60,7 +61,7 @@ def read_anatomy(prototxt: Path, size: int) -> Anatomy:
     from caffezoo.net.drawing import draw_svg
     from caffezoo.net.graph import Network
 
-    network = Network.load(prototxt).resized(size, batch=1)
+    network = Network.load(prototxt).resized(*Size.of(size), batch=1)
     layers = tuple(
         LayerLine(node.name, node.layer.type, ", ".join(map(_shape, node.top_shapes)), node.parameter_count, node.macs)
         for node in network.nodes

@@ -23,21 +23,23 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Number = Annotated[int, Field(ge=0)]
+Side = Count | Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}x[1-9]\d{0,3}$")]
+"""Of a square in px; height x width where it is none."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CELL)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Pairs = Annotated[str, StringConstraints(pattern=r"^\S+=\S+( \S+=\S+)*$", max_length=MAX_CELL)]
 
 
-def _three_numbers(value: str) -> str:
-    if not re.fullmatch(r"-?[\d.e+-]+( -?[\d.e+-]+){2}", value):
-        raise ValueError("must be three numbers, blue green red")
+def _one_or_three_numbers(value: str) -> str:
+    if not re.fullmatch(r"-?[\d.e+-]+(( -?[\d.e+-]+){2})?", value):
+        raise ValueError("must be three numbers, blue green red, or one for grey")
     for number in value.split():
         float(number)
     return value
 
 
-Triple = Annotated[str, AfterValidator(_three_numbers)]
+Levels = Annotated[str, AfterValidator(_one_or_three_numbers)]
 
 
 class Row(BaseModel):

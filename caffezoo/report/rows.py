@@ -1,8 +1,8 @@
 """Rows of the results store: one model a file, whose fields are the file's columns.
 
 Errors are in percent, times in milliseconds for a whole batch, sizes in px, memory in bytes; hashes are SHA-256. A
-mean or std is three numbers, blue green red, separated by blanks; versions are ``name=version`` pairs separated by
-blanks. A :class:`Detail` belongs to the run of a :class:`Measured` row, whose ``run`` it carries.
+mean or std is three numbers, blue green red, separated by blanks (one for grey); versions are ``name=version`` pairs
+separated by blanks. A :class:`Detail` belongs to the run of a :class:`Measured` row, whose ``run`` it carries.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import StringConstraints, model_validator
 
 from caffezoo.report.row import (
     Count,
+    Levels,
     Milliseconds,
     Moment,
     Number,
@@ -21,9 +22,9 @@ from caffezoo.report.row import (
     Rate,
     Row,
     Sha256,
+    Side,
     Spread,
     Text,
-    Triple,
 )
 
 
@@ -49,11 +50,11 @@ class AccuracyRow(Measured):
     unreadable: Number
     classes: Count
     crops: Count
-    base_size: Count
-    crop_size: Count
+    base_size: Side
+    crop_size: Side
     resize: Text
-    mean: Triple
-    std: Triple
+    mean: Levels
+    std: Levels
     channel_order: Text
     decoder: Text
     resizer: Text
@@ -93,7 +94,7 @@ class TimeRow(Measured):
 
     file = "time.csv"
 
-    crop_size: Count
+    crop_size: Side
     batch_size: Count
     forward_ms: Milliseconds | None = None
     forward_spread_ms: Spread | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from caffezoo.formats.image_size import Size
 from caffezoo.report.accuracy_tables import forward_backward
 from caffezoo.report.published import PRESETS, Record, sizes, time_rows
 from caffezoo.report.rows import TimeRow
@@ -19,7 +20,7 @@ class _Place:
 
     position: int
     network: str
-    crop_size: int
+    crop_size: int | str
     batch_size: int
 
 
@@ -75,7 +76,7 @@ def timed_runs_table(data: ZooData) -> Table:
     newest = {(r.network, r.crop_size, r.batch_size, setup(r)): r for r in data.time}
     order = list(data.records)
     rows = []
-    for row in sorted(newest.values(), key=lambda r: (order.index(r.network), r.crop_size, r.batch_size)):
+    for row in sorted(newest.values(), key=lambda r: (order.index(r.network), Size.of(r.crop_size), r.batch_size)):
         rows.append(
             (
                 cell(row.network),
@@ -102,7 +103,7 @@ def _preset_sizes(record: Record) -> list[int]:
     return [found["crop_size"] for preset in PRESETS if (found := sizes(record, preset))]
 
 
-def _published_on_gpu(record: Record, crop_size: int) -> Record | None:
+def _published_on_gpu(record: Record, crop_size: int | str) -> Record | None:
     """The first published time of one image at a crop size that is not of a CPU."""
     rows = (row for row in time_rows(record) if (row.get("batch", 1), row.get("crop_size")) == (1, crop_size))
     return next((row for row in rows if not row["device"].startswith("CPU")), None)

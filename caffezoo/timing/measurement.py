@@ -27,8 +27,8 @@ class Measurement:
     Attributes
     ----------
     network, engine, version, device, precision : str
-    crop_size : int
-        Side of the input in px.
+    crop_size : int or str
+        Of the input in px; ``112x96`` where it is not square.
     batch_size, threads : int
         Threads are 0 where the engine does not tell.
     forward, backward : Spread or None
@@ -42,7 +42,7 @@ class Measurement:
     """
 
     network: str
-    crop_size: int
+    crop_size: int | str
     batch_size: int
     engine: str
     version: str

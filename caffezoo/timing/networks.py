@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import UsageError
+from caffezoo.formats.image_size import Size
 from caffezoo.net.batch import at_batch
 from caffezoo.net.graph import Network
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
@@ -28,8 +29,8 @@ class Job:
     ----------
     network : str
     prototxt : Path
-    crop_size : int or None
-        Side of the input in px; the prototxt's own if None.
+    crop_size : Size or None
+        Of the input in px; the prototxt's own if None.
     batch_size : int
     options : LoadOptions
         How the prototxt is read.
@@ -37,7 +38,7 @@ class Job:
 
     network: str
     prototxt: Path
-    crop_size: int | None
+    crop_size: Size | None
     batch_size: int
     options: LoadOptions = AS_DEPLOYED
 
@@ -54,7 +55,7 @@ class Job:
             It cannot run at this size: its fully connected layers are made for another.
         """
         own = self.options.load(self.prototxt)
-        network = own.resized(self.crop_size) if self.crop_size is not None else own
+        network = own.resized(*self.crop_size) if self.crop_size is not None else own
         for before, after in zip(own.nodes, network.nodes, strict=True):
             if before.blob_shapes != after.blob_shapes:
                 raise UsageError(
@@ -98,8 +99,8 @@ def mixed(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda j: hashlib.sha256(f"{j.network} {j.crop_size} {j.batch_size}".encode()).digest())
 
 
-def input_side(network: Network) -> int:
-    """Return the side of a network's image input in px.
+def input_size(network: Network) -> Size:
+    """Return the size of a network's image input in px.
 
     Raises
     ------
@@ -108,5 +109,5 @@ def input_side(network: Network) -> int:
     """
     for shape in network.inputs.values():
         if len(shape) == 4:
-            return int(shape[2])
+            return Size(shape[2], shape[3])
     raise UsageError("it has no image input to be timed with", where=network.path)

@@ -12,7 +12,7 @@ from caffezoo.timing.binary import caffe_version, find_caffe, run_caffe_time
 from caffezoo.timing.clock import Spread
 from caffezoo.timing.device import accelerator_versions
 from caffezoo.timing.measurement import Measurement, measure
-from caffezoo.timing.networks import Job, input_side
+from caffezoo.timing.networks import Job, input_size
 from caffezoo.timing.subjects import LayerTime, Settings, open_subject
 from caffezoo.version import __version__
 
@@ -34,7 +34,7 @@ class Failure:
 def is_measured(
     rows: Iterable[TimeRow],
     job: Job,
-    crop_size: int,
+    crop_size: int | str,
     settings: Settings,
     cpu: str,
     max_spread: float | None = None,
@@ -79,7 +79,7 @@ def measure_job(
     found: list[Measurement | Failure] = []
     try:
         network = job.load()
-        size = input_side(network)
+        size = input_size(network).plain
     except ZooError as error:
         return [Failure(job, s.engine, error) for s in settings]
     with ExitStack() as stack:
@@ -154,7 +154,7 @@ def measure_binary(
     count = len(times.iterations_ms)
     return Measurement(
         job.network,
-        input_side(network),
+        input_size(network).plain,
         job.batch_size,
         BINARY,
         caffe_version(program),

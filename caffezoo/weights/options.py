@@ -27,6 +27,8 @@ class FetchOptions:
         How often a source that is busy or breaks off is tried.
     timeout_s : float
         Without a byte, a server is given up; seconds.
+    cookies : Path or None
+        A browser's ``cookies.txt``, signed in to Google: for files of Google Drive whose quota is used up.
     lock_timeout_s : float
         How long another process that fetches the same file is waited for, seconds.
     cancelled : threading.Event
@@ -40,5 +42,6 @@ class FetchOptions:
     check_hashes: bool = True
     attempts: int = 3
     timeout_s: float = 30.0
+    cookies: Path | None = None
     lock_timeout_s: float = 3600.0
     cancelled: threading.Event = field(default_factory=threading.Event, compare=False)

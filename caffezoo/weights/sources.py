@@ -19,6 +19,7 @@ from typing import Protocol
 from caffezoo.errors import SourceError
 from caffezoo.weights.failures import ByHandError, OfflineError, UnsuitableError
 from caffezoo.weights.http import CHUNK_BYTES, open_session, open_url, without_secrets
+from caffezoo.zoo.drive_link import drive_file_id, is_drive_link
 
 MAX_WEIGHTS_BYTES = 2 << 30  # protobuf cannot hold more, and so no caffemodel does
 HUB_URL = "https://huggingface.co"
@@ -95,12 +96,15 @@ class Request:
         Without a byte, a server is given up; seconds.
     offline : bool
         No socket may be opened.
+    cookies : Path or None
+        A browser's ``cookies.txt``, for Google Drive.
     """
 
     offset_bytes: int = 0
     validator: str | None = None
     timeout_s: float = 30.0
     offline: bool = False
+    cookies: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,15 @@ def stream_of_url(url: str, request: Request) -> SourceStream:
 
 
 def _from_https(facts: WeightsFacts, request: Request) -> SourceStream:
-    return stream_of_url(_needed(facts, "url"), request)
+    url = _needed(facts, "url")
+    if is_drive_link(url):
+        from caffezoo.weights.gdrive import open_drive_file
+
+        try:
+            return open_drive_file(drive_file_id(url), request)
+        except ValueError as error:
+            raise UnsuitableError(str(error), where=without_secrets(url)) from None
+    return stream_of_url(url, request)
 
 
 def _from_hub(facts: WeightsFacts, request: Request) -> SourceStream:

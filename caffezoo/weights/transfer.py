@@ -153,7 +153,8 @@ class Transfer:
                 self._rehash(offset, hasher)
                 return self._verified(offset, hasher, None)
             validator = note.validator if note is not None and offset else None
-            stream = self.open_stream(Request(offset, validator, self.options.timeout_s, self.options.offline))
+            how = self.options
+            stream = self.open_stream(Request(offset, validator, how.timeout_s, how.offline, how.cookies))
             with stream:
                 total = self._agreed_total(stream, note if offset else None)
                 if stream.offset_bytes != offset or not offset:

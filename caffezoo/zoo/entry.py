@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from caffezoo.errors import UsageError
+from caffezoo.formats.image_size import Size
+from caffezoo.formats.preprocessing import Preprocessing as FullPreprocessing
 from caffezoo.zoo.preprocessing import centre_crop_input
 from caffezoo.zoo.resources import data_path
 from caffezoo.zoo.schema import (
@@ -17,7 +19,6 @@ from caffezoo.zoo.schema import (
     Name,
     Origin,
     Preprocessing,
-    Preset,
     Published,
     Text,
     Weights,
@@ -72,9 +73,12 @@ class NetworkEntry(Model):
         """What weights for this entry take for granted: its normalisation and its order of classes."""
         order = str(self.labels.order)
         known = order in ("2012", "2015") and self.labels.classes == 1000
-        return Conventions(self.preprocessing.mean, self.preprocessing.std, order if known else None)
+        mean, std = self.preprocessing.mean, self.preprocessing.std
+        if len(mean) != 3 or len(std) != 3:
+            return Conventions(labels=order if known else None)
+        return Conventions(mean, std, order if known else None)
 
-    def preset(self, name: Literal["small", "large"] = "small") -> Preset:
+    def preset(self, name: Literal["small", "large"] = "small") -> FullPreprocessing:
         """Complete preprocessing at the small or the large sizes.
 
         Raises
@@ -86,7 +90,9 @@ class NetworkEntry(Model):
         if sizes is None:
             raise UsageError(f"network '{self.name}' has no preset '{name}'", hint="use the preset 'small'")
         p = self.preprocessing
-        return Preset(base_size=sizes.base_size, crop_size=sizes.crop_size, resize=p.resize, mean=p.mean, std=p.std)
+        return FullPreprocessing(
+            p.mean, p.std, Size.of(sizes.base_size), Size.of(sizes.crop_size), p.resize, self.input.channel_order
+        )
 
     def preprocess(self, image: NDArray[np.uint8], preset: Literal["small", "large"] = "small") -> NDArray[np.float32]:
         """Turn an image into the network's input: resize, centre crop, (pixel - mean) / std.
@@ -100,14 +106,14 @@ class NetworkEntry(Model):
 
         Returns
         -------
-        float32 array, shape (1, 3, crop_size, crop_size)
+        float32 array, shape (1, channels, crop height, crop width)
 
         Raises
         ------
         ImageError
             Not a uint8 BGR image.
         """
-        return centre_crop_input(image, self.preset(preset), self.input.channel_order)
+        return centre_crop_input(image, self.preset(preset))
 
     @property
     def headline(self) -> Accuracy | None:

@@ -169,8 +169,15 @@ def _content(name: str, file: Path) -> bytes:
 
 
 def _find_prototxts(records: Mapping[str, Record], folder: Path, root: Path, where: str) -> None:
-    """Make a user's prototxt paths absolute where they lie beside the user's file."""
+    """Make a user's paths of prototxts and orders absolute where they lie beside the user's file."""
     for name, record in records.items():
+        order = record["labels"]["order"]
+        if isinstance(order, str) and order != "other":
+            if not (folder / order).is_file():
+                raise IndexFileError(
+                    f"labels: order: no such file: {folder / order}", where=f"{where}: in network '{name}'"
+                )
+            record["labels"]["order"] = str(folder / order)
         beside = folder / record["prototxt"]
         if beside.is_file():
             record["prototxt"] = str(beside)

@@ -3,8 +3,8 @@
 A file has three tables: ``sources`` (who published a fact), ``families`` (titles and defaults) and ``networks``. The
 index merges a family's defaults under each of its networks and checks the result here, so that
 :class:`~caffezoo.zoo.entry.NetworkEntry` is always complete. Unknown keys are refused everywhere; every object is
-frozen. Sizes are in pixels of the square the network sees, means and standard deviations in 0..255 in the order blue,
-green, red, errors and accuracies in percent, times in milliseconds.
+frozen. Sizes are in pixels of the square the network sees, or ``height x width``; means and standard deviations in
+0..255 in the order blue, green, red, errors and accuracies in percent, times in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,21 +13,75 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
-Pixels = Annotated[int, Field(strict=True, ge=1, le=4096, description="pixels")]
+from caffezoo.errors import UsageError
+from caffezoo.formats.image_size import MAX_SIDE, Size
+from caffezoo.zoo.drive_link import drive_file_id
+
 Count = Annotated[int, Field(strict=True, ge=1)]
 Percent = Annotated[float, Field(strict=True, ge=0, le=100, description="percent")]
 Milliseconds = Annotated[float, Field(strict=True, gt=0, description="milliseconds")]
 Level = Annotated[float, Field(strict=True, ge=0, le=255)]
 Spread = Annotated[float, Field(strict=True, gt=0)]
-Mean = Annotated[tuple[Level, Level, Level], Field(description="blue, green, red; 0..255")]
-Std = Annotated[tuple[Spread, Spread, Spread], Field(description="blue, green, red; 0..255")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=80)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 Day = Annotated[str, StringConstraints(pattern=r"^\d{4}(-\d\d(-\d\d)?)?$")]
 SourceKey = Annotated[str, Field(description="a key of the file's `sources` table")]
+
+
+def _sides(value: Any) -> int | str:
+    pair = isinstance(value, str) and re.fullmatch(r"\d+x\d+", value)
+    if not pair and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError("must be an integer, or height x width as 112x96")
+    try:
+        return Size.of(value).plain
+    except UsageError as error:
+        raise ValueError(error.message) from None
+
+
+def _one_or_three(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(values) not in (1, 3):
+        raise ValueError("must be three values, blue, green, red, or one for grey")
+    return values
+
+
+Sides = Annotated[
+    int | str,
+    PlainValidator(_sides),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MAX_SIDE},
+                {"type": "string", "pattern": r"^[1-9]\d{0,3}x[1-9]\d{0,3}$"},
+            ],
+            "description": "the side of a square, or height x width (`112x96`); pixels",
+        }
+    ),
+]
+
+
+def _levels_schema(item: dict[str, Any]) -> WithJsonSchema:
+    lengths = [{"type": "array", "items": item, "minItems": n, "maxItems": n} for n in (3, 1)]
+    return WithJsonSchema({"anyOf": lengths, "description": "blue, green, red, or one value for grey; 0..255"})
+
+
+Mean = Annotated[
+    tuple[Level, ...], AfterValidator(_one_or_three), _levels_schema({"type": "number", "minimum": 0, "maximum": 255})
+]
+Std = Annotated[
+    tuple[Spread, ...], AfterValidator(_one_or_three), _levels_schema({"type": "number", "exclusiveMinimum": 0})
+]
 
 
 def _hex_digits(digits: int) -> Callable[[str], str]:
@@ -70,31 +124,21 @@ class Source(Model):
 class Input(Model):
     """The image that the network's first layer takes."""
 
-    size: Pixels = Field(description="side of the square in the deploy file, px")
-    channel_order: Literal["BGR", "RGB"] = "BGR"
+    size: Sides = Field(description="side of the square in the deploy file, px; or height x width")
+    channel_order: Literal["BGR", "RGB", "grey"] = "BGR"
 
 
 class Sizes(Model):
     """Resize to `base_size`, cut `crop_size` out of it."""
 
-    base_size: Pixels
-    crop_size: Pixels
+    base_size: Sides
+    crop_size: Sides
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Sizes:
-        if self.crop_size > self.base_size:
+        if not Size.of(self.base_size).holds(Size.of(self.crop_size)):
             raise ValueError(f"crop_size {self.crop_size} is larger than base_size {self.base_size}")
         return self
-
-
-class Preset(Model):
-    """All that turns an image into the network's input: resize, crop, then (pixel - mean) / std per channel."""
-
-    base_size: Pixels
-    crop_size: Pixels
-    resize: Literal["short", "squash"]
-    mean: Mean
-    std: Std
 
 
 class PreprocessingAlternative(Model):
@@ -127,16 +171,23 @@ class Preprocessing(Model):
 class Labels(Model):
     """What the network's outputs mean."""
 
-    order: Literal[2012, 2015, "other"] = Field(
-        description="2012: sorted WordNet ids; 2015: the order of the 2015 development kit; other: `names` says"
+    order: Literal[2012, 2015, "other"] | Annotated[str, StringConstraints(pattern=r"^[^\\]+\.txt$")] = Field(
+        description="2012: sorted WordNet ids; 2015: the order of the 2015 development kit; other: `names` says; a "
+        "path from this file's folder: a file with the WordNet id of each output, one a line"
     )
     classes: Count
+    background: bool = Field(False, description="the first output is the background; `classes` does not count it")
     names: tuple[Text, ...] | None = Field(None, description="class names where the order is `other`")
     note: Text | None = None
 
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network: the classes, and the background where it has one."""
+        return self.classes + self.background
+
     @model_validator(mode="after")
     def _agree(self) -> Labels:
-        if self.order != "other" and self.classes != 1000:
+        if self.order in (2012, 2015) and self.classes != 1000:
             raise ValueError(f"order {self.order} has 1000 classes, not {self.classes}")
         if self.names is not None and len(self.names) != self.classes:
             raise ValueError(f"{len(self.names)} names for {self.classes} classes")
@@ -175,7 +226,7 @@ class Weights(_Hashed):
 
     scheme: Scheme | None = Field(None, description="how it is fetched; absent where it was never published")
     id: Text | None = Field(
-        None, description="Google Drive file id, `PROJECT==VERSION` on PyPI, Hugging Face repository"
+        None, description="Google Drive file id or share link, `PROJECT==VERSION` on PyPI, Hugging Face repository"
     )
     url: Url | None = None
     path: Text | None = Field(None, description="file: a path on this machine")
@@ -201,6 +252,13 @@ class Weights(_Hashed):
     licence: Text | None = None
     source: SourceKey
     note: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_link(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("scheme") == "gdrive" and isinstance(given.get("id"), str):
+            return {**given, "id": drive_file_id(given["id"])}
+        return given
 
     @model_validator(mode="after")
     def _locator(self) -> Weights:
@@ -243,8 +301,8 @@ class Accuracy(Model):
     """A published error or accuracy, as published (percent)."""
 
     crops: Literal[1, 10, 12, 144] | None = Field(None, description="views an image; absent where not said")
-    base_size: Pixels | None = None
-    crop_size: Pixels | None = None
+    base_size: Sides | None = None
+    crop_size: Sides | None = None
     protocol: Text | None = Field(None, description="what else the source says about how it was measured")
     top1_error: Percent | None = None
     top5_error: Percent | None = None
@@ -274,7 +332,7 @@ class Timing(Model):
 
     device: Text
     batch: Count = 1
-    crop_size: Pixels | None = None
+    crop_size: Sides | None = None
     forward_ms: Milliseconds | None = None
     backward_ms: Milliseconds | None = None
     forward_backward_ms: Milliseconds | None = None

@@ -16,6 +16,8 @@ from caffezoo.cli.main import main
 from tests.cli.fetch_index import write_index
 from tests.weights import tiny_network as tiny
 from tests.weights import unruly_server
+from tests.weights.drive_proxy import AUTHORITY, drive_proxy
+from tests.weights.test_gdrive import COOKIES, QUOTA
 from tests.weights.unruly_server import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +160,7 @@ def test_dry_run_and_list_ask_nobody(run, site, tmp_path):
         (["fetch", "tiny", "--source", "9"], "there is no source 9"),
         (["fetch", "tiny", "--source", "ftp"], "not 'ftp'"),
         (["fetch", "tiny", "--markdown"], "--list"),
+        (["fetch", "tiny", "--cookies", os.devnull], "not a cookies.txt"),
         (["cache", "prune", "--files"], "need networks, or --all"),
     ],
 )
@@ -166,6 +169,31 @@ def test_usage(run, arguments, shown):
     assert status == 2
     assert shown in err
     assert "Traceback" not in err
+
+
+def test_a_share_link_and_cookies(capsys, monkeypatch, tmp_path, model):
+    """A used-up quota is said with its cure; with cookies of a signed-in browser the file comes."""
+    link = "https://drive.google.com/file/d/abc/view?usp=sharing"
+    facts = {"scheme": "gdrive", "id": link, "sha256": hashlib.sha256(model).hexdigest()}
+    drive, cookies = Site(), tmp_path / "cookies.txt"
+    cookies.write_text(COOKIES)
+    command = ["fetch", "tiny", "--cache", str(tmp_path / "cache"), "--attempts", "1"]
+    command += ["--index", str(write_index(tmp_path, "tiny", tiny.PROTOTXT, facts))]
+    with drive_proxy(drive) as url:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        monkeypatch.setenv("https_proxy", url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(AUTHORITY))
+        drive.put("/uc", QUOTA.encode(), content_type="text/html")
+        with pytest.raises(SystemExit):
+            main(command)
+        told = capsys.readouterr().err
+        assert "gdrive abc: Google Drive's quota" in told
+        assert "--cookies FILE" in told
+        drive.put("/uc", model)
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--cookies", str(cookies)])
+    assert [headers.get("Cookie") for _, headers in drive.requests] == [None, "SID=secret"]
+    assert (tmp_path / "cache" / "weights" / "tiny" / "tiny.caffemodel").read_bytes() == model
 
 
 def test_from_file_and_no_verify(run, tmp_path, model, site):

@@ -112,7 +112,7 @@ def test_every_column_of_every_network_but_the_costs() -> None:
         best = entry.headline
         assert (row["top1"], row["top5"]) == ((best.error(1), best.error(5)) if best else (None, None)), name
         assert row["resize"] == entry.preset().resize
-        assert (row["base"], row["crop"]) == (entry.preset().base_size, entry.preset().crop_size)
+        assert (row["base"], row["crop"]) == (entry.preset().base_size.plain, entry.preset().crop_size.plain)
         assert row["classes"] == entry.labels.classes
         assert row["sources"] == len(entry.weights)
     assert headline({}) == {}

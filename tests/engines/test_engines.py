@@ -218,10 +218,10 @@ def test_wrong_options_are_refused(options: dict, error: type, words: str) -> No
         create_engine("openvino", network, **options)
 
 
-def test_images_need_three_channels() -> None:
-    grey = Network.from_text(SMALL.replace("dim: 3", "dim: 1"))
-    with pytest.raises(ShapeError, match=r"\[1, 1, 11, 9\], images need N x 3 x H x W"):
-        create_engine("openvino", grey, transform=TRANSFORM)
+def test_images_need_one_or_three_channels() -> None:
+    four = Network.from_text(SMALL.replace("dim: 3", "dim: 4"))
+    with pytest.raises(ShapeError, match=r"\[1, 4, 11, 9\], images need N x 3 x H x W or N x 1 x H x W"):
+        create_engine("openvino", four, transform=TRANSFORM)
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])

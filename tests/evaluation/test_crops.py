@@ -1,6 +1,7 @@
 """The crop protocols against a plain form of the original loop: normalised first, in float64, one view at a time."""
 
 import math
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffezoo.errors import ImageError, UsageError
-from caffezoo.evaluation.crops import MAX_RESIZED_PIXELS, cut_views, resized_sides
+from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.protocol import SCALES_144, Protocol
+from caffezoo.formats.image_size import Size
+from caffezoo.formats.preprocessing import MAX_RESIZED_PIXELS, resized_size
 
 MEAN, STD = np.array([103.52, 116.28, 123.675]), np.array([57.375, 57.12, 58.395])
 TOLERANCE = 1e-3 * 255 / 57.0
@@ -26,34 +29,35 @@ def picture(height, width, seed=0):
 
 def plain_views(image, base, crop, crops, squash=False):
     """All views, normalised float64, one after another; nothing is shared and nothing is weighted."""
+    (crop_y, crop_x), (base_y, base_x) = crop, base
     height, width = image.shape[:2]
-    short = min(height, width)
     if squash:
-        first = cv2.resize(image, (base, base))
+        first = cv2.resize(image, (base_x, base_y))
     else:
-        first = cv2.resize(image, (int(width * base / short), int(height * base / short)))
+        factor = max(Fraction(base_y, height), Fraction(base_x, width))  # the image covers the base size
+        first = cv2.resize(image, (int(width * factor), int(height * factor)))
     normal = (first.astype(np.float64) - MEAN) / STD
 
     def centre(img):
-        y, x = math.floor((img.shape[0] - crop) / 2), math.floor((img.shape[1] - crop) / 2)
-        return img[y : y + crop, x : x + crop]
+        y, x = math.floor((img.shape[0] - crop_y) / 2), math.floor((img.shape[1] - crop_x) / 2)
+        return img[y : y + crop_y, x : x + crop_x]
 
     def six(img):
         h, w = img.shape[:2]
-        yield img[0:crop, 0:crop]
-        yield img[h - crop : h, w - crop : w]
-        yield img[0:crop, w - crop : w]
-        yield img[h - crop : h, 0:crop]
+        yield img[0:crop_y, 0:crop_x]
+        yield img[h - crop_y : h, w - crop_x : w]
+        yield img[0:crop_y, w - crop_x : w]
+        yield img[h - crop_y : h, 0:crop_x]
         yield centre(img)
-        yield cv2.resize(np.ascontiguousarray(img), (crop, crop))
+        yield cv2.resize(np.ascontiguousarray(img), (crop_x, crop_y))
 
     if crops == 1:
         return [centre(normal)]
     if crops == 12:
-        square = cv2.resize(normal, (base, base))
+        square = cv2.resize(normal, (base_x, base_y))
         return [*six(square), *six(square[:, ::-1])]
     found = []
-    for size in SCALES_144[crop]:
+    for size in SCALES_144[crop_y]:
         h, w = normal.shape[:2]
         scaled = cv2.resize(normal, (int(w * size / min(h, w)), int(h * size / min(h, w))))
         dy, dx = int((scaled.shape[0] - size) / 2), int((scaled.shape[1] - size) / 2)
@@ -94,6 +98,13 @@ sides = st.integers(1, 90)
 def test_1_and_12_crops_match_the_plain_loop(height, width, crop, margin, crops, squash, seed):
     protocol = Protocol(crop + margin, crop, crops, resize="squash" if squash else "short")
     check(picture(height, width, seed), protocol)
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[sides] * 2, *[st.integers(1, 40)] * 2, *[st.integers(0, 9)] * 2, st.sampled_from([1, 12]), st.booleans())
+def test_height_and_width_are_two_numbers(height, width, crop_y, crop_x, margin_y, margin_x, crops, squash):
+    base = Size(crop_y + margin_y, crop_x + margin_x)
+    check(picture(height, width), Protocol(base, Size(crop_y, crop_x), crops, resize="squash" if squash else "short"))
 
 
 @pytest.mark.parametrize("crop", SCALES_144)
@@ -141,9 +152,12 @@ def test_the_centre_crop_is_exact_to_the_pixel():
 
 @given(st.integers(1, 20000), st.integers(1, 20000), st.integers(1, 500))
 def test_resized_sides_are_the_truncated_quotients(height, width, base):
-    short = min(height, width)
-    assert resized_sides(height, width, base) == (int(height * base / short), int(width * base / short))
-    assert min(resized_sides(height, width, base)) == base
+    short, long = min(height, width), max(height, width)
+    if base * (base * long // short) > MAX_RESIZED_PIXELS:
+        return
+    found = resized_size(Size(height, width), Size(base, base))
+    assert found == (int(height * base / short), int(width * base / short))
+    assert min(found) == base
 
 
 def test_a_wide_image_works_and_a_line_is_refused():
@@ -166,9 +180,13 @@ def test_one_pixel_becomes_a_flat_crop():
     ("arguments", "message"),
     [
         ({"base_size": 200, "crop_size": 224}, "crop size 224 does not fit into base size 200; give --base-size 224"),
+        ({"base_size": "200x300", "crop_size": "224x200"}, "crop size 224x200 does not fit into base size 200x300"),
+        ({"base_size": "256", "crop_size": "2 x 4 x 8"}, "crop size '2 x 4 x 8' is no size in px"),
+        ({"base_size": 256, "crop_size": "112x96", "crops": 144}, "144 crops are not defined for crop size 112x96"),
+        ({"base_size": 256, "crop_size": 224, "channel_order": "grey"}, "mean .* is not one finite number"),
         ({"base_size": 0, "crop_size": 0}, "base size 0 is not in 1..4096 px"),
         ({"base_size": 10**9, "crop_size": 224}, "base size 1000000000 is not in"),
-        ({"base_size": 256, "crop_size": 224, "crops": 10}, "10 crops are no protocol; choose 1, 12 or 144"),
+        ({"base_size": 256, "crop_size": 224, "crops": 7}, "7 crops are no protocol; choose 1, 10, 12, 144, or k x k"),
         (
             {"base_size": 256, "crop_size": 227, "crops": 144},
             "for crop size 227; they are for crop sizes 224, 235, 299, 320",

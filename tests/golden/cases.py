@@ -34,7 +34,7 @@ class LayerCase:
         proto = layer_proto(self.fields)
         proto.name, proto.type = "layer", self.type
         proto.bottom.extend("abcd"[: len(self.shapes)])
-        proto.top.extend("yz"[: self.tops])
+        proto.top.extend("yzw"[: self.tops])
         return proto
 
     def inputs(self) -> dict[str, np.ndarray]:
@@ -143,6 +143,16 @@ LAYERS = [
     LayerCase("Log", "log_param { base: 10 }"),
     LayerCase("Threshold", "threshold_param { threshold: 0.5 }"),
     LayerCase("ShuffleChannel", "shuffle_channel_param { group: 2 }"),
+    LayerCase("LSTM", "recurrent_param { num_output: 3 }", ((4, 2, 5), (4, 2))),
+    LayerCase(
+        "LSTM", "recurrent_param { num_output: 3 expose_hidden: true }", ((3, 2, 4), (3, 2), *[(1, 2, 3)] * 2), tops=3
+    ),
+    LayerCase("RNN", "recurrent_param { num_output: 3 }", ((4, 2, 5), (4, 2), (2, 3))),
+    LayerCase("Im2col", "convolution_param { kernel_h: 3 kernel_w: 2 stride: 2 pad: 1 }"),
+    LayerCase("SPP", "spp_param { pyramid_height: 3 }"),
+    LayerCase("Parameter", "parameter_param { shape { dim: 2 dim: 3 } }", ()),
+    LayerCase("SigmoidCrossEntropyLoss", "", ((3, 4), (3, 4))),
+    LayerCase("ContrastiveLoss", "contrastive_loss_param { margin: 2 }", ((4, 3), (4, 3), (4,))),
 ]
 
 QUICK = [

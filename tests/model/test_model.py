@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import caffezoo
+from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import (
     BindingError,
     EngineError,
@@ -32,6 +33,7 @@ from caffezoo.errors import (
     ZooError,
 )
 from caffezoo.evaluation.classification import Classification
+from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.model.engine_pool import KEPT_ENGINES
 from caffezoo.model.loading import load
 from caffezoo.model.model import Model
@@ -118,7 +120,8 @@ def test_a_transform_is_the_entrys_preprocessing(order: str, preset: Any, folder
 
 def test_rgb_networks_see_rgb(model: Model, folder: Path) -> None:
     assert model.recipe is not None
-    rgb = Model(model.network, replace(model.recipe, channel_order="RGB"), model.options)
+    turned = replace(model.recipe.preprocessing, channel_order="RGB")
+    rgb = Model(model.network, replace(model.recipe, preprocessing=turned), model.options)
     blob = rgb.preprocess(folder / "0.png")
     np.testing.assert_array_equal(blob[:, ::-1], model.preprocess(folder / "0.png"))
     for batch in ([folder / "0.png"], [folder / "0.png"] * 9):
@@ -126,6 +129,27 @@ def test_rgb_networks_see_rgb(model: Model, folder: Path) -> None:
         seen = np.stack([found.probabilities for found in rgb.predict(batch)])
         np.testing.assert_allclose(seen, expected["prob"], rtol=1e-4)
         np.testing.assert_allclose(rgb.features(batch, "conv"), expected["conv"], rtol=1e-3, atol=1e-3)
+
+
+def test_grey_networks_and_mean_files(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "grey.prototxt").write_text("""
+        input: "data" input_shape { dim: 1 dim: 1 dim: 28 dim: 20 }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }
+        layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""")
+    network = Network.load(tmp_path / "grey.prototxt")
+    write_caffemodel(tmp_path / "grey.caffemodel", network.prototxt.net, seeded_weights(network)[0])
+    np.save(tmp_path / "mean.npy", np.full((1, 28, 20), 7.5, np.float32))
+    for mean in (7.5, tmp_path / "mean.npy"):
+        model = load(
+            tmp_path / "grey.prototxt", tmp_path / "grey.caffemodel", mean=mean, scale=1 / 256, resize="squash"
+        )
+        blob = model.preprocess(folder / "0.png")
+        pixels = cv2.resize(cv2.imread(str(folder / "0.png"), cv2.IMREAD_GRAYSCALE), (20, 28))
+        np.testing.assert_allclose(blob[0, 0], (pixels - 7.5) / 256, rtol=1e-6)
+        expected = model.forward(blob, blobs=["fc", "prob"])
+        images = [folder / "0.png"] * 9
+        np.testing.assert_allclose(model.predict(images)[8].probabilities, expected["prob"][0], rtol=1e-4)
+        np.testing.assert_allclose(model.features(images, "fc")[8], expected["fc"][0], rtol=1e-3, atol=1e-3)
 
 
 def test_forward_takes_whatever_shapes_the_network_takes(model: Model) -> None:

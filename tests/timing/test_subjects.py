@@ -9,6 +9,7 @@ import pytest
 
 from caffezoo.engines.caffe_process import CaffeProcess
 from caffezoo.errors import EngineUnavailableError, PrecisionError, UsageError
+from caffezoo.formats.image_size import Size
 from caffezoo.formats.prototxt import write_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.timing.networks import Job, mixed
@@ -20,7 +21,7 @@ from tests.engines.networks import requires_torch, small_network
 from tests.oracle import ROOT, oracle_python, requires_caffe
 
 RESNET18 = data_root() / "prototxt" / "resnet" / "deploy_resnet18-priv.prototxt"
-JOB = Job("resnet18-priv", RESNET18, 96, 1)
+JOB = Job("resnet18-priv", RESNET18, Size.of(96), 1)
 
 
 def settings(engine: str, backward: bool = True) -> Settings:
@@ -128,7 +129,7 @@ def test_a_failure_in_one_engine_leaves_the_others(tmp_path: Path) -> None:
 def test_a_network_that_cannot_have_this_size_is_refused() -> None:
     path = next((ROOT / "prototxt").rglob("deploy_vgg16*.prototxt"))
     with pytest.raises(UsageError, match=r"'vgg16': it does not run at 299 px: the weights of layer 'fc6'"):
-        Job("vgg16", path, 299, 1).load(weights=False)
+        Job("vgg16", path, Size.of(299), 1).load(weights=False)
 
 
 def test_caffe_has_one_precision(network: Network) -> None:
@@ -137,7 +138,7 @@ def test_caffe_has_one_precision(network: Network) -> None:
 
 
 def test_order_is_mixed_and_the_same_every_time() -> None:
-    jobs = [Job(f"net{i}", Path("p"), size, 1) for i in range(20) for size in (224, 320)]
+    jobs = [Job(f"net{i}", Path("p"), Size.of(size), 1) for i in range(20) for size in (224, 320)]
     assert mixed(jobs) == mixed(jobs[::-1])
     assert mixed(jobs) != jobs
     assert set(mixed(jobs)) == set(jobs)

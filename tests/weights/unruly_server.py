@@ -151,9 +151,14 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
+    """What answers a connection from a site's shelves."""
+    return type("Handler", (_Handler,), {"site": site})
+
+
 @contextmanager
 def serving(site: Site) -> Iterator[Site]:
-    handler = type("Handler", (_Handler,), {"site": site})
+    handler = handler_of(site)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

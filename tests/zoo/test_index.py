@@ -63,7 +63,7 @@ def small(*changes: tuple[str, str]) -> Index:
 
 def test_a_network_takes_the_rest_from_its_family() -> None:
     index = small()
-    assert index.network("net-1").preset().crop_size == 8
+    assert index.network("net-1").preset().crop_size == (8, 8)
     assert index.network("net-2").preprocessing.small.base_size == 16
     assert index.network("net-2").preprocessing.small.crop_size == 8
     assert index.network("net-2").preprocessing.mean == (1, 2, 3)
@@ -90,8 +90,8 @@ def test_a_network_takes_the_rest_from_its_family() -> None:
         (
             "std: [1, 1, 1]",
             "std: [1, 1]",
-            "z.yaml:11: in network 'net-1': in preprocessing: in std",
-            "value 3 is missing",
+            "z.yaml:11: in network 'net-1': in preprocessing",
+            "std: must be three values",
         ),
         ("mean: [1, 2, 3]", "mean: [1, 2, 300]", "z.yaml:10: in network 'net-1'", "255"),
         ("order: 2012", "order: 2013", "z.yaml:14: in network 'net-1': in labels", "order"),

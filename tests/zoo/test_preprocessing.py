@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -11,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffezoo.errors import ImageError
+from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.zoo.preprocessing import centre_crop_input
-from caffezoo.zoo.schema import Preset
 
-PLAIN = Preset(base_size=32, crop_size=28, resize="short", mean=(0, 0, 0), std=(1, 1, 1))
+PLAIN = Preprocessing(base_size=32, crop_size=28)  # type: ignore[arg-type]
 
 
 def image(height: int, width: int) -> Any:
@@ -30,21 +31,21 @@ def test_without_resizing_it_is_the_centre() -> None:
 
 def test_mean_and_std_are_per_channel_in_bgr() -> None:
     pixels = np.full((32, 32, 3), (10, 20, 30), np.uint8)
-    preset = PLAIN.model_copy(update={"mean": (1.0, 2.0, 3.0), "std": (1.0, 2.0, 4.0)})
+    preset = replace(PLAIN, mean=(1.0, 2.0, 3.0), std=(1.0, 2.0, 4.0))
     assert centre_crop_input(pixels, preset)[0, :, 0, 0].tolist() == [9.0, 9.0, 6.75]
-    assert centre_crop_input(pixels, preset, "RGB")[0, :, 0, 0].tolist() == [6.75, 9.0, 9.0]
+    assert centre_crop_input(pixels, replace(preset, channel_order="RGB"))[0, :, 0, 0].tolist() == [6.75, 9.0, 9.0]
 
 
 def test_squash_ignores_the_aspect() -> None:
     pixels = image(50, 90)
-    got = centre_crop_input(pixels, PLAIN.model_copy(update={"resize": "squash"}))
+    got = centre_crop_input(pixels, replace(PLAIN, resize="squash"))
     np.testing.assert_array_equal(got[0].transpose(1, 2, 0), cv2.resize(pixels, (32, 32))[2:30, 2:30])
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 40), st.integers(0, 7))
 def test_short_side_becomes_the_base_and_the_long_one_is_truncated(h: int, w: int, base: int, less: int) -> None:
-    preset = PLAIN.model_copy(update={"base_size": base, "crop_size": base - less})
+    preset = replace(PLAIN, base_size=base, crop_size=base - less)
     got = centre_crop_input(image(h, w), preset)
     short = min(h, w)
     whole = cv2.resize(image(h, w), (int(w * base / short), int(h * base / short)))
@@ -68,4 +69,4 @@ def test_short_side_becomes_the_base_and_the_long_one_is_truncated(h: int, w: in
 )
 def test_no_image(bad: Any) -> None:
     with pytest.raises(ImageError):
-        centre_crop_input(bad, PLAIN.model_copy(update={"base_size": 256, "crop_size": 224}))
+        centre_crop_input(bad, replace(PLAIN, base_size=256, crop_size=224))

@@ -49,6 +49,9 @@ class PReLU(Layer):
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [() if self.param.channel_shared else (bottoms[0][1],)]
 
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        return [self.param.filler if self.param.HasField("filler") else pb.FillerParameter(value=0.25)]
+
     def onnx(self, scope: LayerScope) -> list[str]:
         inner = len(scope.bottom_shapes[0]) - 2
         slope = scope.blobs[0].reshape(-1, *(1 for _ in range(inner)))

@@ -124,6 +124,10 @@ class Scale(BroadcastLayer):
         count = (len(bottoms) == 1) + bool(self.param.bias_term)
         return [self.operand_shape(bottoms)] * count
 
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        scale = self.param.filler if self.param.HasField("filler") else pb.FillerParameter(value=1)
+        return [*([scale] if len(self.proto.bottom) == 1 else []), self.param.bias_filler][:count]
+
     def onnx(self, scope: LayerScope) -> list[str]:
         learned = len(scope.bottoms) == 1
         operand = self._aligned_blob(scope, 0) if learned else self._aligned_bottom(scope)
@@ -158,6 +162,9 @@ class Bias(BroadcastLayer):
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [self.operand_shape(bottoms)] if len(bottoms) == 1 else []
+
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        return [self.param.filler][:count]
 
     def onnx(self, scope: LayerScope) -> list[str]:
         learned = len(scope.bottoms) == 1

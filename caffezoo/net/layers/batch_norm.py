@@ -36,6 +36,10 @@ class BatchNorm(Layer):
         channels: Shape = bottoms[0][1:2]
         return [channels, channels, (1,)] + [channels] * (2 if self.param.scale_bias else 0)
 
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        gamma = self.param.scale_filler if self.param.HasField("scale_filler") else pb.FillerParameter(value=1)
+        return [*(pb.FillerParameter() for _ in range(3)), gamma, self.param.bias_filler][:count]
+
     def parameter_count(self, bottoms: Sequence[Shape]) -> int:
         """Return the values of mean and variance (and gamma and beta); the factor is bookkeeping."""
         return super().parameter_count(bottoms) - 1

@@ -129,6 +129,11 @@ class Silence(Layer):
         return lambda own, *xs: []
 
 
+@register("HDF5Output")
+class HDF5Output(Silence):
+    """Takes bottoms, gives nothing: the file that Caffe writes of them is not written here."""
+
+
 @register("ShuffleChannel")
 class ShuffleChannel(Layer):
     """Channels of ``group`` groups interleaved: output channel ``j g + i`` is input channel ``i C / g + j``."""

@@ -71,6 +71,9 @@ class Normalize(Layer):
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [() if self.param.channel_shared else (bottoms[0][1],)]
 
+    def fillers(self, count: int) -> list[pb.FillerParameter]:
+        return [self.param.scale_filler if self.param.HasField("scale_filler") else pb.FillerParameter(value=1)]
+
     def onnx(self, scope: LayerScope) -> list[str]:
         x, rank = scope.bottoms[0], len(scope.bottom_shapes[0])
         axes = list(range(1, rank)) if self.param.across_spatial else [1]

@@ -66,6 +66,8 @@ class Pooling(Layer):
     With padding, a last window that would start beyond ``H + p`` is dropped. An average divides by the positions before
     ``H + p``, so padding counts and what hangs over the padded image does not. Rounding down is spelled
     ``round_mode: FLOOR`` by BVLC and ``ceil_mode: false`` by forks. A second top of MAX holds h * W + w of the maximum.
+    STOCHASTIC draws at TRAIN; at TEST it is ``sum x^2 / sum x``, 0 where the sum is not positive, as Caffe has it on a
+    GPU (``pooling_layer.cu``; its CPU has none).
     """
 
     param_name = "pooling_param"
@@ -146,7 +148,7 @@ class Pooling(Layer):
     def onnx(self, scope: LayerScope) -> list[str]:
         axes = self.axes(scope.bottom_shapes[0])
         if self.param.pool == pb.PoolingParameter.STOCHASTIC:
-            raise scope.refuse("STOCHASTIC pooling draws at random and has no ONNX form")
+            return [self._expected(scope, axes)]
         x, two_tops = scope.bottoms[0], len(scope.node.tops) == 2
         average = self.param.pool == pb.PoolingParameter.AVE
         if not two_tops and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
@@ -165,6 +167,24 @@ class Pooling(Layer):
         index = scope.op("Mod", index, scope.ints([math.prod(scope.bottom_shapes[0][2:])]))
         index = scope.op("Cast", index, to=1)
         return [self._extend(scope, top, axes, LOWEST), self._extend(scope, index, axes, -1.0)]
+
+    def _expected(self, scope: LayerScope, axes: tuple[PoolAxis, PoolAxis]) -> str:
+        """Append the value that STOCHASTIC pooling has on average."""
+        if self.phase == pb.TRAIN:
+            raise scope.refuse("STOCHASTIC pooling in phase TRAIN draws at random and has no ONNX form")
+        if any(a.outside for a in axes):
+            raise scope.refuse("STOCHASTIC pooling of windows outside the image has no ONNX form")
+        x = scope.bottoms[0]
+        attributes: dict[str, Any] = {
+            "kernel_shape": [a.kernel for a in axes],
+            "strides": [a.stride for a in axes],
+            "pads": [0, 0, *(a.end_pad for a in axes)],
+            "count_include_pad": 1,
+        }
+        squares, total = (scope.op("AveragePool", y, **attributes) for y in (scope.op("Mul", x, x), x))
+        positive = scope.op("Greater", total, scope.const(0.0))
+        ratio = scope.op("Div", squares, scope.op("Where", positive, total, scope.const(1.0)))
+        return scope.op("Where", positive, ratio, scope.const(0.0))
 
     def _average(self, scope: LayerScope, x: str, axes: tuple[PoolAxis, PoolAxis], attributes: dict[str, Any]) -> str:
         if not any(a.overhangs for a in axes):
@@ -188,7 +208,7 @@ class Pooling(Layer):
     def torch(self, scope: TorchScope) -> Compute:
         axes, F = self.axes(scope.bottom_shapes[0]), scope.F
         if self.param.pool == pb.PoolingParameter.STOCHASTIC:
-            raise scope.refuse("STOCHASTIC pooling draws at random and has no torch form")
+            return self._torch_expected(scope, axes)
         average, two_tops = self.param.pool == pb.PoolingParameter.AVE, len(scope.node.tops) == 2
         if average and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
             return lambda own, x: [x.mean((2, 3), keepdim=True)]
@@ -216,6 +236,23 @@ class Pooling(Layer):
             y, index = F.max_pool2d(F.pad(x, border, value=-math.inf), kernel, stride, return_indices=True)
             index = (index // line - top) * width + index % line - left
             return [F.pad(y, outside, value=LOWEST), F.pad(index.to(x.dtype), outside, value=-1.0)][: 1 + two_tops]
+
+        return compute
+
+    def _torch_expected(self, scope: TorchScope, axes: tuple[PoolAxis, PoolAxis]) -> Compute:
+        """Return the form that has the value that STOCHASTIC pooling has on average."""
+        if self.phase == pb.TRAIN:
+            raise scope.refuse("STOCHASTIC pooling in phase TRAIN draws at random and has no torch form")
+        if any(a.outside for a in axes):
+            raise scope.refuse("STOCHASTIC pooling of windows outside the image has no torch form")
+        F, kernel, stride = scope.F, tuple(a.kernel for a in axes), tuple(a.stride for a in axes)
+        border = (0, axes[1].end_pad, 0, axes[0].end_pad)
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            x = F.pad(x, border)
+            squares, total = (F.avg_pool2d(y, kernel, stride, divisor_override=1) for y in (x.square(), x))
+            positive = total > 0
+            return [(squares / total.where(positive, total.new_ones(()))).where(positive, total.new_zeros(()))]
 
         return compute
 

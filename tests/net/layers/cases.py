@@ -23,7 +23,9 @@ class Case:
     low, high : float
         Range of the bottoms' values.
     classes : int
-        If positive, the last bottom holds labels 0 .. classes - 1.
+        If positive, a bottom holds labels 0 .. classes - 1.
+    labels : int
+        Index of that bottom; the last by default.
     """
 
     layer: str
@@ -31,6 +33,7 @@ class Case:
     low: float = -1.0
     high: float = 1.0
     classes: int = 0
+    labels: int = -1
 
 
 def _one(layer_type: str, param: str = "", shape: Shape = (3, 4, 7, 9), *, top: str = "y", **values: float) -> Case:
@@ -38,12 +41,21 @@ def _one(layer_type: str, param: str = "", shape: Shape = (3, 4, 7, 9), *, top: 
     return Case(f'name: "layer" type: "{layer_type}" bottom: "x" {tops} {param}', {"x": shape}, **values)  # type: ignore[arg-type]
 
 
-def _many(layer_type: str, param: str, *shapes: Shape, top: str = "y", classes: int = 0) -> Case:
+def _many(
+    layer_type: str,
+    param: str,
+    *shapes: Shape,
+    top: str = "y",
+    classes: int = 0,
+    labels: tuple[int, int] | None = None,
+    low: float = -1.0,
+) -> Case:
     names = [f"x{i}" for i in range(len(shapes))]
     bottoms = " ".join(f'bottom: "{n}"' for n in names)
     tops = " ".join(f'top: "{t}"' for t in top.split())
     text = f'name: "layer" type: "{layer_type}" {bottoms} {tops} {param}'
-    return Case(text, dict(zip(names, shapes, strict=True)), classes=classes)
+    place, classes = labels or (-1, classes)
+    return Case(text, dict(zip(names, shapes, strict=True)), low, classes=classes, labels=place)
 
 
 IMAGE = (3, 4, 7, 9)
@@ -133,5 +145,58 @@ CASES: dict[str, Case] = {
     "swish": _one("Swish", "swish_param { beta: 1.5 }"),
     "tanh": _one("TanH"),
     "threshold": _one("Threshold", "threshold_param { threshold: 0.25 }"),
+    "batch_reindex": _many("BatchReindex", "", IMAGE, (5,), classes=3),
+    "contrastive_loss": _many(
+        "ContrastiveLoss", "contrastive_loss_param { margin: 2 }", (4, 3), (4, 3), (4,), classes=2
+    ),
+    "contrastive_loss_legacy": _many(
+        "ContrastiveLoss",
+        "contrastive_loss_param { legacy_version: true }",
+        (4, 3, 1, 1),
+        (4, 3, 1, 1),
+        (4,),
+        classes=2,
+    ),
+    "embed": _many("Embed", "embed_param { input_dim: 6 num_output: 4 }", (3, 2), classes=6),
+    "embed_without_bias": _many(
+        "Embed", "embed_param { input_dim: 6 num_output: 4 bias_term: false }", (3,), classes=6
+    ),
+    "filter": _many("Filter", "", IMAGE, (3, 2), (3,), top="y z", classes=2),
+    "hinge_loss": _many("HingeLoss", "", (4, 5), (4,), classes=5),
+    "hinge_loss_l2": _many("HingeLoss", "hinge_loss_param { norm: L2 }", (3, 4, 1, 1), (3,), classes=4),
+    "im2col": _one("Im2col", "convolution_param { kernel_h: 3 kernel_w: 2 stride: 2 pad_h: 1 pad_w: 0 }"),
+    "infogain_loss": _many("InfogainLoss", "", (2, 3, 4, 2), (2, 1, 4, 2), (1, 1, 3, 3), labels=(1, 3)),
+    "infogain_loss_axis": _many(
+        "InfogainLoss",
+        "infogain_loss_param { axis: -1 } loss_param { ignore_label: 1 normalization: BATCH_SIZE }",
+        *((2, 3, 4), (2, 3), (4, 4)),
+        labels=(1, 4),
+    ),
+    "lstm": _many("LSTM", "recurrent_param { num_output: 3 }", (4, 2, 5), (4, 2), classes=2),
+    "lstm_static": _many("LSTM", "recurrent_param { num_output: 3 }", (4, 2, 5), (4, 2), (2, 2, 3), labels=(1, 2)),
+    "lstm_exposed": _many(
+        "LSTM",
+        "recurrent_param { num_output: 3 expose_hidden: true }",
+        *((4, 2, 5), (4, 2), (1, 2, 3), (1, 2, 3)),
+        top="y h c",
+        labels=(1, 2),
+    ),
+    "multinomial_logistic_loss": _many("MultinomialLogisticLoss", "", (4, 5), (4,), classes=5, low=0.0),
+    "parameter": Case('name: "layer" type: "Parameter" top: "y" parameter_param { shape { dim: 2 dim: 3 } }', {}),
+    "rnn": _many("RNN", "recurrent_param { num_output: 3 }", (4, 2, 5), (4, 2), classes=2),
+    "rnn_exposed": _many(
+        "RNN",
+        "recurrent_param { num_output: 3 expose_hidden: true }",
+        *((4, 2, 2, 3), (4, 2), (2, 3), (1, 2, 3)),
+        top="y h",
+        labels=(1, 2),
+    ),
+    "sigmoid_cross_entropy_loss": _many("SigmoidCrossEntropyLoss", "", (3, 4, 2), (3, 8), classes=2),
+    "sigmoid_cross_entropy_loss_ignore": _many(
+        "SigmoidCrossEntropyLoss", "loss_param { ignore_label: 2 normalization: VALID }", (3, 4), (3, 4), classes=3
+    ),
+    "spp": _one("SPP", "spp_param { pyramid_height: 3 }"),
+    "spp_ave": _one("SPP", "spp_param { pyramid_height: 2 pool: AVE }"),
+    "spp_one_level": _one("SPP", "spp_param { pyramid_height: 1 }"),
     "tile": _one("Tile", "tile_param { axis: 2 tiles: 3 }"),
 }

@@ -116,8 +116,8 @@ def test_refusal_names_the_layer(name: str) -> None:
         _layer(REFUSED[name]).top_shapes([(2, 3, 8, 8)])
 
 
-def test_stochastic_pooling_has_a_shape_and_no_onnx_form() -> None:
-    text = _text("pool: STOCHASTIC kernel_size: 3")
+def test_stochastic_pooling_has_a_shape_and_at_train_no_onnx_form() -> None:
+    text = _text("pool: STOCHASTIC kernel_size: 3") + " phase: TRAIN"
     assert _layer("pool: STOCHASTIC kernel_size: 3").top_shapes([(2, 3, 8, 8)]) == [(2, 3, 6, 6)]
     with pytest.raises(LoweringError, match="STOCHASTIC"):
         forward(text, arrays({"x": (2, 3, 8, 8)}, 0))

@@ -78,7 +78,8 @@ def test_gradients_reach_every_bottom_and_blob(name: str) -> None:
     network = one_layer(case.layer, case.shapes)
     module = to_torch(network)
     inputs = [torch.from_numpy(x) for x in bottoms(case).values()]
-    floats = inputs[:-1] if case.classes else inputs
+    labels = case.labels % len(inputs) if case.classes else None
+    floats = [x for i, x in enumerate(inputs) if i != labels]
     for x in floats:
         x.requires_grad_(True)
     found = module(*inputs)
@@ -112,11 +113,21 @@ def test_odd_pooling_windows(param: str, pool: str) -> None:
     assert_torch_matches_caffe(case, bottoms(case))
 
 
-def test_stochastic_pooling_is_refused() -> None:
+def test_stochastic_pooling_gives_what_it_has_on_average() -> None:
+    text = 'name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }'
+    x = np.array([[1, 3, -2, 0, 5], [0, 0, 0, 0, 1], [2, 2, 4, 4, 0]], np.float32).reshape(1, 1, 3, 5)
+    wanted = [10 / 4, 0, 26 / 6, 8 / 4, 32 / 8, 0]  # sum of squares by sum; 0 where the sum is not positive
+    network = one_layer(text, {"x": x.shape})
+    for found in (torch_outputs(network, {"x": x}, ["y"]), *onnx_outputs(to_onnx(network), {"x": x}).values()):
+        np.testing.assert_allclose(found["y"].ravel(), wanted, rtol=1e-6)
+
+
+def test_stochastic_pooling_in_phase_train_is_refused() -> None:
     from caffezoo.net.torch_module import to_torch
 
-    text = 'name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param { pool: STOCHASTIC kernel_size: 2 }'
-    with pytest.raises(LoweringError, match="STOCHASTIC"):
+    text = 'name: "p" type: "Pooling" bottom: "x" top: "y" phase: TRAIN'
+    text += " pooling_param { pool: STOCHASTIC kernel_size: 2 }"
+    with pytest.raises(LoweringError, match="draws at random"):
         to_torch(one_layer(text, {"x": (1, 1, 4, 4)}))
 
 

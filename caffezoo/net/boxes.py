@@ -1,0 +1,119 @@
+"""Boxes as arrays of x1, y1, x2, y2: overlap, greedy suppression, and the codes that SSD's networks predict them in.
+
+Formulas: ``bbox_util.cpp`` of SSD (W. Liu and others, arXiv 1512.02325) for relative boxes; with ``pixel`` 1, those of
+Fast R-CNN for boxes whose last pixel is part of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffezoo.formats import caffe_pb2 as pb
+
+MAX_CANDIDATES = 50_000
+"""Boxes that go into one suppression: its time grows with their square."""
+
+
+def areas(boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
+    """Return the areas of boxes [..., 4]; 0 where an end lies before its start."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    found: np.ndarray = np.where((sides < 0).any(-1), 0, (sides + pixel).prod(-1))
+    return found
+
+
+def overlaps(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
+    """Return the area that one box [4] shares with each of boxes [n, 4]."""
+    sides = np.minimum(one[2:], boxes[:, 2:]) - np.maximum(one[:2], boxes[:, :2]) + pixel
+    shared: np.ndarray = np.clip(sides, 0, None).prod(1)
+    return shared
+
+
+def jaccard(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
+    """Return intersection over union of one box [4] with each of boxes [n, 4]; 0 where they share nothing."""
+    shared = overlaps(one, boxes, pixel)
+    union = areas(one, pixel) + areas(boxes, pixel) - shared
+    share: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+    return share
+
+
+def suppress(
+    boxes: np.ndarray,
+    threshold: float,
+    *,
+    pixel: float = 0,
+    eta: float = 1,
+    most: int | None = None,
+    kind: str = "IOU",
+) -> np.ndarray:
+    """Return the indices of boxes that greedy suppression leaves.
+
+    Parameters
+    ----------
+    boxes : ndarray
+        [n, 4], the best first.
+    threshold : float
+        A box goes whose overlap with a better one that stays is above it.
+    pixel : float
+        What a box is longer than the distance of its ends: 0 or 1.
+    eta : float
+        Below 1 the threshold is multiplied by it after every box that stays, while it is above 0.5 (SSD); only with
+        ``kind`` IOU.
+    most : int, optional
+        Stop after so many; not with ``eta`` below 1.
+    kind : {"IOU", "IOMU", "IOFU"}
+        The shared area by the union, by the smaller area, or by the better box's area (MS-CNN).
+    """
+    if eta < 1:
+        return _suppress_adaptively(boxes, threshold, pixel, eta)
+    left = np.arange(len(boxes))
+    size = areas(boxes, pixel)
+    kept: list[int] = []
+    while len(left) and (most is None or len(kept) < most):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        if len(left):
+            shared = overlaps(boxes[best], boxes[left], pixel)
+            whole = {
+                "IOU": size[best] + size[left] - shared,
+                "IOMU": np.minimum(size[best], size[left]),
+                "IOFU": np.broadcast_to(size[best], shared.shape),
+            }[kind]
+            share = np.divide(shared, whole, out=np.zeros_like(shared), where=(shared > 0) & (whole > 0))
+            left = left[share <= threshold]
+    return np.array(kept, np.int64)
+
+
+def _suppress_adaptively(boxes: np.ndarray, threshold: float, pixel: float, eta: float) -> np.ndarray:
+    """Suppress with a threshold that falls: a box is held against all that stayed, under the threshold of its turn."""
+    kept: list[int] = []
+    for i, box in enumerate(boxes):
+        if (jaccard(box, boxes[kept], pixel) <= threshold).all():
+            kept.append(i)
+            if threshold > 0.5:
+                threshold *= eta
+    return np.array(kept, np.int64)
+
+
+def decode(code: int, loc: np.ndarray, priors: np.ndarray, variances: np.ndarray | None) -> np.ndarray:
+    """Return the boxes [..., 4] that offsets from priors [P, 4] mean.
+
+    Parameters
+    ----------
+    code : PriorBoxParameter.CodeType
+        CORNER: offsets of both corners; CORNER_SIZE: the same in units of the prior's sides; CENTER_SIZE: of the centre
+        in units of the sides, and the logarithm of the sides' ratio.
+    loc : ndarray
+        [..., P, 4].
+    variances : ndarray, optional
+        [P, 4], factors of the offsets; None where the network was trained with them in its targets.
+    """
+    offset = loc if variances is None else loc * variances
+    corners = pb.PriorBoxParameter
+    if code == corners.CORNER:
+        return np.asarray(priors + offset)
+    sides = priors[..., 2:] - priors[..., :2]
+    if code == corners.CORNER_SIZE:
+        return np.asarray(priors + offset * np.concatenate([sides, sides], -1))
+    centre = offset[..., :2] * sides + (priors[..., :2] + priors[..., 2:]) / 2
+    half = np.exp(offset[..., 2:]) * sides / 2
+    return np.concatenate([centre - half, centre + half], -1)

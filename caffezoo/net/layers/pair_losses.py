@@ -1,0 +1,70 @@
+"""Losses of two blobs of one shape: ContrastiveLoss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caffezoo.net.layer import Shape, register
+from caffezoo.net.layers.losses import LossLayer
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
+
+
+@register("ContrastiveLoss")
+class ContrastiveLoss(LossLayer):
+    """``sum(y d^2 + (1 - y) max(margin - d, 0)^2) / (2 N)`` of the Euclidean distance d of the samples of two bottoms.
+
+    y is the third bottom, 1 for similar pairs. With ``legacy_version`` the second term is ``max(margin - d^2, 0)``
+    (``contrastive_loss_layer.cpp`` of BVLC).
+    """
+
+    param_name = "contrastive_loss_param"
+    bottom_count = (3, 3)
+    in_place_allowed = False
+    auto_tops = True
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        a, b, y = bottoms
+        if len(a) < 2 or a[:2] != b[:2] or any(d != 1 for d in (*a[2:], *b[2:])):
+            self.fail(f"takes two bottoms N x C, has {a} and {b}")
+        if math.prod(y) != a[0]:
+            self.fail(f"takes one label a pair: {a[0]} pairs, {y}")
+        return [()]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        a, b = (
+            scope.bottoms[i] if len(scope.bottom_shapes[i]) == 2 else scope.op("Flatten", scope.bottoms[i], axis=1)
+            for i in range(2)
+        )
+        difference, margin = scope.op("Sub", a, b), scope.const(self.param.margin)
+        squared = scope.op("ReduceSum", scope.op("Mul", difference, difference), scope.ints([1]), keepdims=1)
+        distance = squared if self.param.legacy_version else scope.op("Sqrt", squared)
+        apart = scope.op("Relu", scope.op("Sub", margin, distance))
+        if not self.param.legacy_version:
+            apart = scope.op("Mul", apart, apart)
+        label = scope.reshape(scope.op("Cast", scope.bottoms[2], to=7), [-1, 1])
+        similar = scope.op("Not", scope.op("Equal", label, scope.const(0, np.int64)))
+        mean = scope.op("ReduceMean", scope.op("Where", similar, squared, apart), keepdims=0)
+        return [scope.op("Mul", mean, scope.const(0.5))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        margin, legacy = float(self.param.margin), bool(self.param.legacy_version)
+
+        def compute(own: Any, a: Any, b: Any, y: Any) -> list[Any]:
+            squared = (a.flatten(1) - b.flatten(1)).square().sum(1)
+            if legacy:
+                apart = (margin - squared).clamp(min=0)
+            else:  # the root has no slope at 0: there Caffe's gradient is 0 as well
+                safe = squared.where(squared > 0, squared.new_ones(()))
+                distance = safe.sqrt().where(squared > 0, squared.new_zeros(()))
+                apart = (margin - distance).clamp(min=0).square()
+            similar = y.reshape(-1).long() != 0
+            return [squared.where(similar, apart).sum() / (2 * a.shape[0])]
+
+        return compute
