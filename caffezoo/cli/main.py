@@ -36,8 +36,14 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
+        "compare": ("caffezoo.cli.compare", "compare"),
+        "runs": ("caffezoo.cli.runs", "runs"),
         "time": ("caffezoo.cli.time", "time"),
         "precision": ("caffezoo.cli.precision", "precision"),
+    },
+    "Train": {
+        "train": ("caffezoo.cli.train", "train"),
+        "caffe": ("caffezoo.cli.caffe", "caffe"),
     },
     "Convert": {
         "import": ("caffezoo.cli.import_", "import_"),
@@ -88,7 +94,7 @@ def make_app(verb: str | None = None) -> typer.Typer:
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name, rich_help_panel=group)
             else:
-                app.command(name, rich_help_panel=group)(command)
+                app.command(name, rich_help_panel=group, context_settings=getattr(command, "context", None))(command)
     return app
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from caffezoo.errors import DataError, UsageError
+from caffezoo.errors import BindingError, DataError, UsageError
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.sizes import choose_sizes, image_input
@@ -137,8 +137,17 @@ def open_classifier(
         decoder=decoder,
         resizer=resizer,
     )
-    resized = declared.resized(*protocol.crop_size)
-    network, head = with_scores(resized.with_weights_file(recipe.weights) if network is None else resized, output)
+    try:
+        resized = declared.resized(*protocol.crop_size)
+        network = resized.with_weights_file(recipe.weights) if network is None else resized
+    except BindingError as error:
+        own = image_input(declared.inputs, str(recipe.prototxt))[1]
+        if protocol.crop_size != own:
+            error.hint = (
+                f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
+            )
+        raise
+    network, head = with_scores(network, output)
     image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
 from caffezoo.errors import PrototxtError
 from caffezoo.formats import caffe_pb2 as pb
@@ -114,8 +115,8 @@ def _unknown_warning(net: pb.NetParameter, path: str, name: str, line: int, top:
     return f"{path}:{line}: {place}unknown field '{name}' ignored"
 
 
-def write_prototxt(net: pb.NetParameter) -> str:
-    """Return `net` as text: two spaces of indent, enum names, floats as the shortest text of the same float32.
+def write_prototxt(net: Message) -> str:
+    """Return a net or a solver as text: two spaces of indent, enum names, floats as the shortest of the same float32.
 
     Fields stand in the order of their numbers, shapes on one line. Fields of no known name are left out.
     """

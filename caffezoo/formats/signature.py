@@ -8,6 +8,7 @@ from pathlib import Path
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 HDF5_NAME = "an HDF5 file"
+BINARYPROTO_NAME = "a binaryproto (one blob, most likely a mean image)"
 HEAD_BYTES = 8192
 """So many bytes from the start are looked at."""
 
@@ -104,7 +105,7 @@ def _identify_protobuf(head: bytes) -> str | None:
         return "an ONNX model"
     # BlobProto: num, channels, height, width as varints.
     if re.match(rb"\x08[\x80-\xff]*[\x00-\x7f]\x10[\x80-\xff]*[\x00-\x7f]\x18[\x80-\xff]*[\x00-\x7f]\x20", head):
-        return "a binaryproto (one blob, most likely a mean image)"
+        return BINARYPROTO_NAME
     # Caffe's SolverState: iter (1, varint), learned_net (2), which names the caffemodel.
     if re.match(rb"\x08[\x80-\xff]*[\x00-\x7f]\x12[\x80-\xff]*[\x00-\x7f][\x20-\x7e]*\.caffemodel", head):
         return "a solverstate (the optimiser's memory; the weights are in the caffemodel beside it)"

@@ -18,7 +18,7 @@ from caffezoo.evaluation.image_objects import ImageLike, as_image, is_image
 from caffezoo.evaluation.image_transform import ImageTransform
 from caffezoo.model.arrays import as_blobs
 from caffezoo.model.engine_pool import EnginePool, RunOptions
-from caffezoo.net.files import write_network, write_onnx
+from caffezoo.net.files import write_network
 
 if TYPE_CHECKING:
     from caffezoo.evaluation.classifier import Classifier
@@ -280,10 +280,30 @@ class Model:
         stem = target.with_suffix("") if target.suffix in (".prototxt", ".caffemodel") else target
         return write_network(self.network, stem)
 
-    def export(self, path: str | PathLike[str], *, fold: bool = True) -> Path:
-        """Write the network as an ONNX model of standard operators, with a free batch axis, and return its path."""
-        write_onnx(self.network, path, outputs=self.options.outputs, fold=fold)
-        return Path(path)
+    def export(
+        self, path: str | PathLike[str], to: str = "onnx", *, force: bool = True, **options: Any
+    ) -> tuple[Path, ...]:
+        """Write the network in another format, run what was written against this one, and return the files.
+
+        Parameters
+        ----------
+        path : path
+        to : {"onnx", "openvino", "torch", "caffe-plain", "caffe-hdf5", "coreml-npz", "safetensors"}
+        force : bool
+            Replace files that are there.
+        **options
+            ``folded``, ``batch``, ``opset``: see :class:`caffezoo.evaluation.export_formats.ExportOptions`.
+
+        Raises
+        ------
+        UsageError, LoweringError, EngineError
+            See :func:`caffezoo.evaluation.exporting.export_verified`.
+        """
+        from caffezoo.evaluation.export_formats import ExportOptions
+        from caffezoo.evaluation.exporting import export_verified
+
+        how = ExportOptions(tuple(self.outputs), **options)
+        return export_verified(self.network, to, Path(path), how, force=force).files
 
     def close(self) -> None:
         """Free the engines; the model cannot run afterwards."""

@@ -24,6 +24,7 @@ from caffezoo.evaluation.dataset import SAMPLE
 from caffezoo.evaluation.images import decode_image
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.net.graph import Network
+from caffezoo.net.transform import to_blob
 
 if TYPE_CHECKING:
     import onnx
@@ -65,8 +66,6 @@ class CalibrationImages:
         return len(self.files)
 
     def __iter__(self) -> Iterator[Blobs]:
-        mean = np.asarray(self.protocol.transform.mean, np.float32)
-        std = np.asarray(self.protocol.transform.std, np.float32)
         for file in self.files:
             try:
                 image = decode_image(file.read_bytes(), where=str(file))
@@ -75,8 +74,7 @@ class CalibrationImages:
             view = cut_views(image, self.protocol)[0].pixels
             if self.protocol.channel_order == "RGB":
                 view = view[..., ::-1]
-            normalised = (view.astype(np.float32) - mean) / std
-            yield {self.blob: np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])}
+            yield {self.blob: to_blob(view[np.newaxis], self.protocol.transform)}
 
 
 def calibration_files(where: str) -> list[Path]:

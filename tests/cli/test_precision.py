@@ -112,6 +112,6 @@ def test_scan_prints_both_forms_and_every_noise(files: Path, capsys) -> None:
         "weights only",
     ]
     status, out, _ = run(capsys, "scan", *network, "--data", files / "images", "--mean", 1, 2, 3, "--samples", 3)
-    assert "bn: epsilon loses bits in 1 of 1 channels (0): 1e-05" in out
+    assert "as published: float16 holds every value" in out
     assert "folded: float16 holds every value" in out
     assert "of 3, scores by" in out

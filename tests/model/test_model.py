@@ -353,11 +353,16 @@ def test_save_and_export(model: Model, tmp_path: Path) -> None:
         prototxt, caffemodel = model.save(tmp_path / name)
         assert prototxt.suffix == ".prototxt"
         np.testing.assert_array_equal(load(prototxt, caffemodel).forward(data)["prob"], expected)
-    file = model.export(tmp_path / "net.onnx")
+    (file,) = model.export(tmp_path / "net.onnx")
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(None, {"data": data})[0], expected, rtol=1e-4)
+    assert [f.suffix for f in model.export(tmp_path / "net.xml", "openvino")] == [".xml", ".bin"]
     with pytest.raises(UsageError, match="no such folder"):
         model.export(tmp_path / "no/net.onnx")
+    with pytest.raises(UsageError, match="there already"):
+        model.export(tmp_path / "net.onnx", force=False)
+    with pytest.raises(UnknownNameError, match="unknown format"):
+        model.export(tmp_path / "net.onnx", "onx")
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
