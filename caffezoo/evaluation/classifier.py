@@ -126,7 +126,8 @@ def open_classifier(
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    declared = recipe.options.load(recipe.prototxt) if network is None else network
+    wanted = None if output is None else [output]
+    declared = recipe.options.load(recipe.prototxt, outputs=wanted) if network is None else network
     protocol, size_notes = choose_protocol(
         recipe,
         declared.inputs,
@@ -142,7 +143,7 @@ def open_classifier(
         network = resized.with_weights_file(recipe.weights) if network is None else resized
     except BindingError as error:
         own = image_input(declared.inputs, str(recipe.prototxt))[1]
-        if protocol.crop_size != own:
+        if protocol.crop_size != own and error.hint is None:
             error.hint = (
                 f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
             )

@@ -46,6 +46,7 @@ def load(
     phase: str = "TEST",
     level: int = 0,
     stages: Sequence[str] = (),
+    lenient: bool = False,
     workers: int | None = None,
     index: str | PathLike[str] | None = None,
 ) -> Model:
@@ -89,6 +90,8 @@ def load(
         Of inputs: instead of the prototxt's, and where a data layer has none.
     phase, level, stages
         Caffe's NetState: which layers of the prototxt there are.
+    lenient : bool
+        Pass over fields of the prototxt that Caffe does not have, with a note.
     workers : int, optional
         Threads that decode images.
     index : path, optional
@@ -114,7 +117,7 @@ def load(
     """
     from caffezoo.evaluation.evaluator import default_workers
 
-    options = LoadOptions.of(shapes, phase=phase, level=level, stages=tuple(stages))
+    options = LoadOptions.of(shapes, phase=phase, level=level, stages=tuple(stages), lenient=lenient)
     engine_options = {"threads": threads, "gpu": gpu, "caffe_python": caffe_python}
     run = RunOptions(
         engine=engine,
@@ -145,7 +148,7 @@ def load(
         recipe = replace(recipe, options=options, **_labels(labels))
     elif labels is not None:
         raise UsageError("a prototxt does not say what was subtracted in training", hint="give mean=(B, G, R)")
-    return Model(options.load(source.prototxt, source.weights), recipe, run, source)
+    return Model(source.read(run.outputs), recipe, run, source)
 
 
 def _levels(mean: Levels | float | str | PathLike[str] | None) -> Levels | Path | None:

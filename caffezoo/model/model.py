@@ -100,7 +100,7 @@ class Model:
         elif source.stamp() != state["stamp"]:
             raise UsageError("the weights have changed since the model was pickled", where=str(source.weights))
         else:
-            network = source.options.load(source.prototxt, source.weights)
+            network = source.read(state["options"].outputs)
         self.__init__(network, state["recipe"], state["options"], source)  # type: ignore[misc]
 
     @property

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from caffezoo.errors import NetworkError, UsageError
+from caffezoo.errors import NetworkError, UnknownLayerError, UsageError
 from caffezoo.evaluation.asked import Asked
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
 from caffezoo.zoo.index import load_index
+
+if TYPE_CHECKING:
+    from caffezoo.net.graph import Network
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,20 @@ class Source:
     prototxt: Path
     weights: Path
     options: LoadOptions
+
+    def read(self, outputs: Sequence[str] | None = None) -> Network:
+        """Return the network with its weights; of one with layers that nobody knows, what outputs depend on.
+
+        Raises
+        ------
+        FormatError, NetworkError
+        """
+        try:
+            return self.options.load(self.prototxt, self.weights)
+        except UnknownLayerError:
+            if not outputs:
+                raise
+            return self.options.load(self.prototxt, self.weights, outputs=outputs)
 
     def stamp(self) -> tuple[int, int]:
         """Return what tells whether the weights are still the same file."""
@@ -73,7 +92,6 @@ def find_files(
         except (UsageError, NetworkError):
             if asked is not None and asked != Asked():
                 raise
-            options.load(source.prototxt)  # raises again where it is no network at all
             return source, None
     entry = load_index(index).network(name)
     Recipe.from_entry(entry, Path(), asked)  # refuses before weights are fetched

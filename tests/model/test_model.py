@@ -250,6 +250,17 @@ def test_a_network_whose_preprocessing_nobody_says_runs_on_arrays(folder: Path) 
         load(folder / "deploy.prototxt", folder / "net.caffemodel", shapes={"data": (1, 4, 32, 32)})
 
 
+def test_outputs_below_a_layer_that_nobody_knows(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "deploy.prototxt").read_text()
+    (tmp_path / "net.prototxt").write_text(text + 'layer { name: "x" type: "Unheard" bottom: "prob" top: "x" }')
+    with pytest.raises(NetworkError, match="Unheard"):
+        load(tmp_path / "net.prototxt", folder / "net.caffemodel")
+    model = load(tmp_path / "net.prototxt", folder / "net.caffemodel", outputs=["fc"])
+    again = pickle.loads(pickle.dumps(model))
+    data = np.ones((1, 3, 32, 32))
+    np.testing.assert_array_equal(model.forward(data)["fc"], again.forward(data)["fc"])
+
+
 def test_labels(folder: Path, tmp_path: Path) -> None:
     names = [f"kind {i}" for i in range(10)]
     (tmp_path / "names.txt").write_text("\n".join(names))
