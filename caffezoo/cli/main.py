@@ -36,6 +36,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
+        "compare": ("caffezoo.cli.compare", "compare"),
+        "runs": ("caffezoo.cli.runs", "runs"),
         "time": ("caffezoo.cli.time", "time"),
         "precision": ("caffezoo.cli.precision", "precision"),
     },

@@ -123,7 +123,7 @@ def open_classifier(
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = recipe.options.load(recipe.prototxt)
+    network = recipe.options.load(recipe.prototxt, outputs=None if output is None else [output])
     channels, own = image_input(network.inputs, str(recipe.prototxt))
     if channels != recipe.preprocessing.channels:
         raise UsageError(
