@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
 from caffezoo.cli.evaluation_output import print_results, report_unreadable, running
@@ -96,6 +97,7 @@ def evaluate(
     drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
+    calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
     streams: Annotated[
@@ -185,6 +187,15 @@ def evaluate(
         list_order=label_order,
         labels_from=labels_from,
         options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
+    )
+    calibrate(
+        known,
+        precision,
+        calibration,
+        dataset=dataset,
+        crop_sizes=parse_sizes(crop_sizes) if crop_sizes else (),
+        engine=engine,
+        output=output,
     )
     subjects = open_subjects(
         known,

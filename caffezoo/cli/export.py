@@ -107,7 +107,7 @@ def export(
     placeholder = ExportOptions((), batch=batch)
     for name, target in targets.items():
         check_target(FORMATS[name], target, placeholder, force=force)
-    network = _sized(arguments.open_with_weights(), size, batch)
+    network = _sized(arguments.open_with_weights(outputs), size, batch)
     asked = recipes.ask(mean=mean, std=std)
     protocol = recipes.input_protocol(arguments, network, asked) if preprocessing else None
     options = ExportOptions(

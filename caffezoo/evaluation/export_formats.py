@@ -11,7 +11,8 @@ import numpy as np
 
 from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
 from caffezoo.errors import EngineError, EngineUnavailableError, LoweringError, UsageError
-from caffezoo.net.folding import fold
+from caffezoo.net.cutting import cut
+from caffezoo.net.folding import fold, folded_for
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
 
@@ -75,7 +76,7 @@ def onnx_model(network: Network, options: ExportOptions) -> Any:
     """Return the ONNX model of a network as the options have it."""
     from caffezoo.net.onnx_graph import OPSET, to_onnx, with_image_input
 
-    program = fold(network).network if options.folded else network
+    program = folded_for(network, options.outputs) if options.folded else network
     model = to_onnx(program, outputs=options.outputs)
     if options.transform is not None:
         if len(model.graph.input) != 1:
@@ -184,7 +185,7 @@ def _write_torch(network: Network, target: Path, options: ExportOptions) -> str:
 
     if options.transform is not None:
         raise UsageError("--preprocessing is for --onnx and --openvino")
-    program = fold(network).network if options.folded else network
+    program = folded_for(network, options.outputs) if options.folded else cut(network, options.outputs)
     module = to_torch(program, outputs=options.outputs).eval()
     shapes = {name: (options.batch or 2, *shape[1:]) for name, shape in program.inputs.items()}
     example = tuple(torch.zeros(shapes[name]) for name in module.inputs)
