@@ -109,7 +109,6 @@ class Engine(ABC):
     """Batches that it runs at a time, for as many threads."""
     rounds_every_layer: ClassVar[bool] = False
     takes_streams: ClassVar[bool] = False
-    streams: int = 1
     fixed_batch: bool = True
     """Whether the runtime was loaded for full batches only: then one that is not full is filled up."""
     _closed: bool = False
