@@ -7,8 +7,10 @@ that the device cannot do is an error, never a silent fallback.
 from __future__ import annotations
 
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -101,6 +103,8 @@ class Engine(ABC):
     device: str = ""
     precision: str = "float32"
     threads: int = 0
+    streams: int = 1
+    """Batches that it runs at a time, for as many threads."""
     rounds_every_layer: ClassVar[bool] = False
     fixed_batch: bool = True
     """Whether the runtime was loaded for full batches only: then one that is not full is filled up."""
@@ -130,6 +134,7 @@ class Engine(ABC):
             )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
+        self._lock = threading.Lock()
         self.outputs = tuple(outputs) if outputs is not None else network.outputs
         self.network = self._part(network) if batch_size is None else at_batch(self._part(network), batch_size)
         self.profile = profile
@@ -148,7 +153,7 @@ class Engine(ABC):
             self.precision = precision
 
     def run(self, batch: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the network on up to ``batch_size`` samples.
+        """Run the network on up to ``batch_size`` samples; threads may share an engine, and wait for each other.
 
         Parameters
         ----------
@@ -171,7 +176,8 @@ class Engine(ABC):
             If the memory does not hold it.
         """
         try:
-            found = self.prepare(batch)()
+            with self._lock if self.streams == 1 else nullcontext():  # a runtime's request holds one batch at a time
+                found = self.prepare(batch)()
         except MemoryError:
             raise OutOfMemoryError(f"no memory for a batch of {self.batch_size}", where=f"engine {self.name}") from None
         except EngineError as error:
@@ -211,10 +217,11 @@ class Engine(ABC):
         raise EngineError("it does not report the time of its operators", where=f"engine {self.name}")
 
     def close(self) -> None:
-        """Free what the engine holds; it cannot run afterwards."""
-        if not self._closed:
-            self._closed = True
-            self._close()
+        """Free what the engine holds, once no other thread runs it; it cannot run afterwards."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._close()
 
     def __enter__(self) -> Engine:
         return self
