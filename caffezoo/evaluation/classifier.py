@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import DataError, UsageError
-from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.sizes import choose_sizes, image_input
 from caffezoo.formats.image_size import Size
+from caffezoo.opencv import load_cv2
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine

@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffezoo.evaluation.images import Image, load_cv2
+from caffezoo.evaluation.images import Image
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.formats.image_size import Size
 from caffezoo.formats.preprocessing import centre, resized_size, window_of
+from caffezoo.opencv import load_cv2
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 

@@ -15,13 +15,13 @@ import numpy as np
 from caffezoo.errors import DataError, ImageError
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.journal import Journal, Outcome
 from caffezoo.evaluation.labels import check_labels
 from caffezoo.evaluation.metrics import ErrorCounter
 from caffezoo.evaluation.pipeline import score_images
 from caffezoo.evaluation.result import EvaluationResult, Progress
 from caffezoo.evaluation.suspicion import suspicions
+from caffezoo.opencv import load_cv2
 from caffezoo.version import __version__
 
 

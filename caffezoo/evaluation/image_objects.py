@@ -13,7 +13,8 @@ import numpy as np
 
 from caffezoo.data.base import Dataset
 from caffezoo.errors import ImageError
-from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image, decode_image, load_cv2, read_image
+from caffezoo.evaluation.images import Image, decode_image, read_image
+from caffezoo.opencv import MAX_IMAGE_PIXELS, load_cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

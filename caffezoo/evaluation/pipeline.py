@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from caffezoo.errors import EngineError, ImageError, UsageError
 from caffezoo.evaluation.crops import View, cut_views
 from caffezoo.evaluation.image_objects import ImageLike, as_image, name_of
-from caffezoo.evaluation.images import load_cv2
 from caffezoo.evaluation.protocol import Protocol
+from caffezoo.opencv import load_cv2
 
 Scores = NDArray[np.float64]
 Prepared = list[View] | ImageError
