@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.console import say, shown
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.errors import ImageError, UsageError
@@ -16,7 +17,9 @@ from caffezoo.errors import ImageError, UsageError
 @takes_network(sift="images")
 def classify(
     arguments: NetworkArguments,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE|DIR|LIST...", help="Files, folders or archives, lists.")
+    ],
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     scale: recipes.ScaleOption = None,
@@ -32,6 +35,7 @@ def classify(
     drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
+    calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 1,
     threads: recipes.ThreadsOption = None,
     top: Annotated[int, typer.Option(help="Classes to name.")] = 5,
@@ -46,15 +50,17 @@ def classify(
 
     `caffezoo classify dog.jpg --net efficientnet-lite0`
 
-    `caffezoo classify *.jpg --net open-nsfw --json`
+    `caffezoo classify *.jpg photos/ list.txt --net open-nsfw --json`
 
     `caffezoo classify deploy.prototxt net.caffemodel dog.jpg --mean 104 117 123`
     """
     from caffezoo.evaluation.classification import classify as run
     from caffezoo.evaluation.classifier import open_classifier
+    from caffezoo.evaluation.named_images import named_images
 
     if not images:
-        raise UsageError("which image?", hint="give one or more image files")
+        raise UsageError("which image?", hint="give one or more image files, or a folder")
+    named = named_images(images)
     recipe = recipes.make_recipe(
         arguments,
         asked=recipes.ask(
@@ -71,6 +77,7 @@ def classify(
         labels=labels,
         drop_background=drop_background,
     )
+    calibrate([recipe], precision, calibration, engine=engine, output=output)
     classifier = open_classifier(
         recipe,
         crops=crops,
@@ -86,7 +93,7 @@ def classify(
     tell_notes(classifier.notes, "note")
     notes = [*classifier.network_notes, *classifier.warnings, *classifier.notes]
     try:
-        for outcome in run(classifier, images, top=top):
+        for outcome in run(classifier, named, top=top):
             if isinstance(outcome, ImageError):
                 unreadable += 1
                 say("error", outcome)

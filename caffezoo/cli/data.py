@@ -11,6 +11,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say, shown
 from caffezoo.cli.progress import progress
+from caffezoo.errors import UsageError
 
 SHOWN_UNREADABLE = 20
 
@@ -18,11 +19,13 @@ data = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Look at data sets before networks are measured on them.
+    help="""Look at data sets before networks are measured on them, and make what Caffe trains on.
 
     Example:
 
     `caffezoo data inspect ILSVRC2012_img_val.tar`
+
+    `caffezoo data convert-imageset photos/ photos_lmdb --resize-height 256 --resize-width 256`
     """,
 )
 
@@ -92,3 +95,64 @@ def inspect(
     if len(found.unreadable) > SHOWN_UNREADABLE:
         say("warning", f"{len(found.unreadable) - SHOWN_UNREADABLE} more images are unreadable")
     raise typer.Exit(1 if found.unreadable else 0)
+
+
+@data.command("convert-imageset")
+def convert_imageset(
+    paths: Annotated[list[str], typer.Argument(metavar="FOLDER [LIST] DB", help="Images, their list, the new LMDB.")],
+    resize_height: Annotated[int, typer.Option(metavar="PX", help="0 leaves images as they are.")] = 0,
+    resize_width: Annotated[int, typer.Option(metavar="PX")] = 0,
+    gray: Annotated[bool, typer.Option("--gray", help="One channel.")] = False,
+    encoded: Annotated[bool, typer.Option("--encoded", help="Store encoded images instead of pixels.")] = False,
+    encode_type: Annotated[str, typer.Option(metavar="png|jpg", help="Encode images so.")] = "",
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="In another order, by --seed.")] = False,
+    seed: Annotated[int, typer.Option(help="Of --shuffle.")] = 0,
+    check_size: Annotated[bool, typer.Option("--check-size", help="All images must be of one size.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at an image that cannot be read.")] = False,
+) -> None:
+    """Write images into an LMDB that Caffe's Data layer reads, as Caffe's convert_imageset.
+
+    LIST holds `path label` lines, the paths from FOLDER. Without it FOLDER holds a folder a class, which are counted
+    in the order of their names.
+
+    Examples:
+
+    `caffezoo data convert-imageset photos/ photos_lmdb --resize-height 256 --resize-width 256`
+
+    `caffezoo data convert-imageset / train.txt train_lmdb --encoded --shuffle`
+    """
+    from caffezoo.training.imageset import Conversion, class_folders, read_list
+    from caffezoo.training.imageset import convert_imageset as convert
+
+    if len(paths) not in (2, 3):
+        raise UsageError(f"takes FOLDER [LIST] DB, has {len(paths)} paths")
+    if (resize_height > 0) != (resize_width > 0):
+        raise UsageError("give both --resize-height and --resize-width")
+    images = read_list(paths[1]) if len(paths) == 3 else class_folders(paths[0])[0]
+    resize = (resize_height, resize_width) if resize_height else None
+    how = Conversion(resize, gray, encoded or bool(encode_type), encode_type, shuffle, check_size, strict, seed)
+    with progress(len(images), unit="images") as show:
+        done = convert(paths[0], images, paths[-1], how, lambda n: show(n, f"{n} of {len(images)} images"))
+    for line in done.skipped[:SHOWN_UNREADABLE]:
+        say("warning", line)
+    left_out = f", {len(done.skipped)} left out" if done.skipped else ""
+    print(f"wrote {shown(paths[-1])}: {done.records} images{left_out}")
+
+
+@data.command("compute-mean")
+def compute_mean(
+    database: Annotated[str, typer.Argument(metavar="DB", help="An LMDB.")],
+    output: Annotated[str | None, typer.Argument(metavar="[FILE.binaryproto]", help="The mean image.")] = None,
+) -> None:
+    """Print the mean of every channel of an LMDB, and write the mean image, as Caffe's compute_image_mean.
+
+    Example: `caffezoo data compute-mean train_lmdb mean.binaryproto`
+    """
+    from caffezoo.training.imageset import compute_mean as mean_of
+
+    with progress(0, unit="images") as show:
+        mean = mean_of(database, output, lambda n: show(0, f"{n} images"))
+    for channel, value in enumerate(mean.mean((1, 2))):
+        print(f"mean_value channel [{channel}]: {value:.6g}")
+    if output is not None:
+        print(f"wrote {shown(output)}")

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.command import given_command
-from caffezoo.cli.console import say, shown
+from caffezoo.cli.console import say
+from caffezoo.cli.evaluation_output import print_results, report_unreadable, running
 from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from caffezoo.evaluation.metrics import ErrorRate
-    from caffezoo.evaluation.result import EvaluationResult, Progress
+    from caffezoo.evaluation.result import EvaluationResult
+    from caffezoo.evaluation.runs.folder import Run
+    from caffezoo.evaluation.runs.scoring import Subject
+    from caffezoo.report.store import Store
 
-SHOWN_UNREADABLE = 20
+MAX_SIZES = 64
 
 
 @takes_network()
@@ -59,7 +66,30 @@ def evaluate(
         ),
     ] = None,
     labels_from: Annotated[int, typer.Option(metavar="0|1", help="What the list counts its labels from.")] = 0,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2012|2015|real|FILE,...",
+            help="Label sets to score by, in one pass: the published labels, ReaL's, lists. Default: the data's own.",
+        ),
+    ] = None,
+    class_subset: Annotated[
+        bool, typer.Option("--class-subset", help="Only the classes of the data take part, as in ImageNet-A and -R.")
+    ] = False,
     crops: recipes.CropsOption = 1,
+    scales: Annotated[
+        str | None, typer.Option(metavar="PX,PX,...", help="Base sizes whose views are averaged: 256,288,320.")
+    ] = None,
+    crop_sizes: Annotated[
+        str | None,
+        typer.Option(metavar="PX..PX:STEP", help="A sweep, 224..416:16: a result for each size; the base size grows."),
+    ] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="The mirror image of every crop as well.")] = False,
+    decoder: Annotated[str, typer.Option(metavar="cv2|pillow|simplejpeg", help="What decodes images.")] = "cv2",
+    resizer: Annotated[
+        str,
+        typer.Option(metavar="cv2-bilinear|cv2-area|pillow-bilinear|pillow-bicubic", help="What resizes images."),
+    ] = "cv2-bilinear",
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
     output: recipes.OutputOption = None,
@@ -67,8 +97,30 @@ def evaluate(
     drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
+    calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
+    streams: Annotated[
+        int | None, typer.Option(min=1, help="Batches under way at a time; default: a core each, where the engine can.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode; default: as many as cores.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Spread the run over a Ray cluster; without an address over workers on this machine.",
+        ),
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: workers, of --threads cores each. Default: all cores.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the run in a directory: what it depends on, outcomes, summary."),
+    ] = None,
+    per_image: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv|FILE.parquet", help="Write what became of every image.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable image.")] = False,
     resume: Annotated[
@@ -81,10 +133,11 @@ def evaluate(
     results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
 ) -> None:
-    """Measure a network's top-1 and top-5 error on labelled images.
+    """Measure the top-1 and top-5 error of networks on labelled images.
 
     Sizes, mean and std are those that the network is published with, unless flags say otherwise. Errors carry 95 %
-    Wilson intervals. Ctrl-C stops and reports the images until then; the same command goes on from there.
+    Wilson intervals. Ctrl-C stops and reports the images until then; the same command goes on from there. --net may
+    name several networks, also by patterns: they share decoding and resizing.
 
     Examples:
 
@@ -92,140 +145,203 @@ def evaluate(
 
     `caffezoo evaluate --net efficientnet-lite0 --data images/ --val-file labels.txt --crops 12 --json`
 
+    `caffezoo evaluate --net 'dpn-*,se-*' --data ILSVRC2012_img_val.tar --labels 2012,real --run runs/july`
+
     `caffezoo evaluate --prototxt deploy.prototxt --weights net.caffemodel --mean 104 117 123 --data val.txt`
     """
-    from caffezoo.evaluation.classifier import open_classifier
     from caffezoo.evaluation.dataset import open_dataset
-    from caffezoo.evaluation.evaluator import default_workers, open_journal
-    from caffezoo.evaluation.evaluator import evaluate as run
-    from caffezoo.evaluation.matching import match_labels
-    from caffezoo.report.provenance import provenance
+    from caffezoo.evaluation.evaluator import default_workers, evaluate_together
+    from caffezoo.evaluation.per_image import check_ending, write_per_image
+    from caffezoo.evaluation.protocol import mirrored_crops
+    from caffezoo.evaluation.runs.ray_pool import ray_scorer
+    from caffezoo.evaluation.session import open_runs, open_subjects
     from caffezoo.zoo.resources import cache_dir
 
     if results is not None and not record:
         raise UsageError("--results is for --record")
+    if ray is None and ray_workers is not None:
+        raise UsageError("--ray-workers is for --ray")
+    if per_image is not None:
+        check_ending(per_image)
     store = writable_store(results) if record else None
-    recipe = recipes.make_recipe(
-        arguments,
-        asked=recipes.ask(
-            mean=mean,
-            std=std,
-            scale=scale,
-            raw_scale=raw_scale,
-            resize=resize,
-            channel_order=channel_order,
-            base_size=base_size,
-            crop_size=crop_size,
-        ),
-        network_order=network_order,
-        drop_background=drop_background,
+    networks = each_network(arguments)
+    asked = recipes.ask(
+        mean=mean,
+        std=std,
+        scale=scale,
+        raw_scale=raw_scale,
+        resize=resize,
+        channel_order=channel_order,
+        base_size=base_size,
+        crop_size=crop_size,
     )
+    known = [
+        recipes.make_recipe(one, asked=asked, network_order=network_order, drop_background=drop_background)
+        for one in networks
+    ]
+    sets = parse_labels(labels)
     dataset = open_dataset(
         data,
-        val_file=val_file,
+        val_file=val_file or list_among(sets, data),
         limit=limit,
         list_order=label_order,
         labels_from=labels_from,
         options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
     )
-    classifier = open_classifier(
-        recipe,
-        crops=crops,
+    calibrate(
+        known,
+        precision,
+        calibration,
+        dataset=dataset,
+        crop_sizes=parse_sizes(crop_sizes) if crop_sizes else (),
+        engine=engine,
+        output=output,
+    )
+    subjects = open_subjects(
+        known,
+        dataset,
+        crop_sizes=parse_sizes(crop_sizes) if crop_sizes else (),
+        base_size=asked.base_size,
+        labels=sets,
+        class_subset=class_subset,
+        batch_size=batch_size,
+        streams=streams if ray is None else 1,
+        on_note=lambda note: tell_notes([note], "note"),
+        crops=mirrored_crops(crops) if mirror else crops,
+        scales=tuple(parse_sizes(scales)) if scales else (),
+        decoder=decoder,
+        resizer=resizer,
         output=output,
         engine=engine,
-        batch_size=min(batch_size, len(dataset.images) * max(crops, 1)),
         precision=precision,
         threads=threads,
         caffe_python=caffe_python,
     )
+    runs: list[Run] = []
     try:
-        dataset = match_labels(dataset, recipe.label_order, classifier.classes)
-        tell_notes((*classifier.network_notes, *classifier.warnings))
-        tell_notes((*classifier.notes, *dataset.notes), "note")
-        journal = open_journal(cache_dir() / "evaluations", classifier, dataset, resume=resume)
-        if journal and journal.outcomes:
-            done = f"{len(journal.outcomes)} of {len(dataset.images)} images"
-            print(f"caffezoo: going on after {done} (--no-resume starts anew)", file=sys.stderr)
+        for subject in subjects:
+            tell_notes((*subject.classifier.network_notes, *subject.classifier.warnings))
+        runs = open_runs(subjects, run, cache_dir() / "evaluations", resume=resume)
+        say_resumed(runs)
         start = time.perf_counter()
-        with progress(len(dataset.images)) as show:
-            result = run(
-                classifier,
-                dataset,
-                workers=default_workers(),
+        with progress(sum(one.images for one in runs)) as show:
+            found = evaluate_together(
+                subjects,
+                runs,
+                workers=workers or default_workers(),
                 strict=strict,
-                journal=journal,
-                on_image=lambda at: show(at.done, _running(at, start)),
+                on_image=lambda at: show(at.done, running(at, start)),
+                on_note=lambda note: say("note", note),
+                scorer=ray_scorer(ray, members=ray_workers, threads=threads or 1) if ray is not None else None,
             )
+        if per_image is not None:
+            write_per_image(per_image, list(zip(subjects, runs, strict=True)))
     finally:
-        classifier.close()
-    _report_unreadable(result)
-    for warning in result.warnings:
-        say("warning", warning)
-    note = short_note(classifier.network_notes, recipe.prototxt, recipe.weights)
-    line = json.dumps({**result.to_json(), "note": note, **provenance(given_command())})
+        for subject in subjects:
+            subject.classifier.close()
+        for one in runs:
+            one.close()
+    finish(found, runs, subjects, kept=run is not None, as_json=as_json, store=store)
+
+
+def finish(
+    found: Sequence[EvaluationResult],
+    runs: Sequence[Run],
+    subjects: Sequence[Subject],
+    *,
+    kept: bool,
+    as_json: bool,
+    store: Store | None,
+) -> None:
+    """Print results, record them, and exit 130 where they are of an interrupted run."""
+    from caffezoo.report.provenance import provenance
+    from caffezoo.report.records import parse_records
+
+    report_unreadable(found[0])
+    lines = []
+    for result, subject in zip(found, subjects, strict=True):
+        for warning in result.warnings:
+            say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
+        recipe = subject.classifier.recipe
+        note = short_note(subject.classifier.network_notes, recipe.prototxt, recipe.weights)
+        lines.append(json.dumps({**result.to_json(), "note": note, **provenance(given_command())}))
     if as_json:
-        print(line)
+        print("\n".join(lines))
     else:
-        _print_result(result)
-    if store is not None and not result.interrupted:
-        from caffezoo.report.records import parse_records
-
-        rows = parse_records(line, f"network '{result.network}'")
-        store.append(rows)
-        print(f"caffezoo: {store.path(type(rows[0]))}: added run {rows[0].run}", file=sys.stderr)
-    if result.interrupted:
-        kept = "; nothing is recorded of it" if record else ""
-        again = "; the same command goes on from here" if journal else ""
-        done = f"{result.images + len(result.unreadable)} of {result.total} images"
-        print(f"caffezoo: interrupted after {done}{kept}{again}", file=sys.stderr)
-        raise typer.Exit(130)
-
-
-def _print_result(result: EvaluationResult) -> None:
-    p = result.protocol
-    crops = "1 crop" if p.crops == 1 else f"{p.crops} crops"
-    sides = "short side" if p.resize == "short" else "both sides"
-    skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
-    versions = f"{result.engine} {result.versions[result.engine]}"
-    threads = f", {result.threads} threads" if result.threads else ""
-    print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
-    print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {result.label_list}")
-    print(f"protocol     {crops} of {p.crop_size} px, {sides} {p.base_size} px, {p.decoder}, {p.resizer}")
-    order = "grey" if p.channel_order == "grey" else "B, G, R"
-    of_each = " for each pixel, on average" if p.mean_image is not None else ""
-    print(f"             mean {_levels(p.mean)}{of_each}, std {_levels(p.std)} ({order})")
-    print(f"ran on       {versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}")
-    print(f"speed        {result.images_per_second:.1f} images/s ({result.seconds:.1f} s)")
-    _print_rate("top-1 error", result.top1)
-    if result.top5 is not None:
-        _print_rate("top-5 error", result.top5)
+        print_results(found)
+    if not found[0].interrupted:
+        for one in runs if not kept else ():
+            one.remove()
+        for line, result in zip(lines if store is not None else (), found, strict=False):
+            assert store is not None
+            rows = parse_records(line, f"network '{result.network}'")
+            store.append(rows)
+            print(f"caffezoo: {store.path(type(rows[0]))}: added run {rows[0].run}", file=sys.stderr)
+        return
+    result = found[0]
+    nothing = "; nothing is recorded of it" if store is not None else ""
+    again = "; the same command goes on from here" if any(one.path for one in runs) else ""
+    done = f"{result.images + len(result.unreadable)} of {result.total} images"
+    print(f"caffezoo: interrupted after {done}{nothing}{again}", file=sys.stderr)
+    raise typer.Exit(130)
 
 
-def _print_rate(name: str, rate: ErrorRate) -> None:
-    low, high = rate.interval_percent
-    print(f"{name}  {rate.percent:.2f} %  [{low:.2f}, {high:.2f}] at 95 %  ({rate.errors} of {rate.images})")
+def each_network(arguments: NetworkArguments) -> list[NetworkArguments]:
+    """Return the networks that ``--net`` names: one, or those that patterns with commas between match."""
+    if arguments.name is None or not set(arguments.name) & set("*?[,"):
+        return [arguments]
+    from caffezoo.zoo.index import load_index
+
+    index = load_index(arguments.index)
+    names: list[str] = []
+    for pattern in filter(None, (part.strip() for part in arguments.name.split(","))):
+        found = index.names(pattern) if set(pattern) & set("*?[") else [index.resolve(pattern)]
+        if not found:
+            raise UsageError(f"no network is named like '{pattern}'", hint="`caffezoo list` names them")
+        names += found
+    if arguments.weights is not None and len(set(names)) > 1:
+        raise UsageError(f"--weights is of one network, and {len(set(names))} are named")
+    return [replace(arguments, name=name) for name in dict.fromkeys(names)]
 
 
-def _levels(values: tuple[float, ...]) -> str:
-    return " ".join(f"{v:g}" for v in values)
+def parse_labels(text: str | None) -> list[str]:
+    """Return the label sets of ``2012,real,FILE``."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _report_unreadable(result: EvaluationResult) -> None:
-    for path, reason in result.unreadable[:SHOWN_UNREADABLE]:
-        say("warning", f"{path}: {reason}")
-    if result.unreadable:
-        more = len(result.unreadable) - SHOWN_UNREADABLE
-        rest = f" ({more} more than shown)" if more > 0 else ""
-        count = f"{len(result.unreadable)} of {result.total}"
-        say("warning", f"{count} images are unreadable and not in the error rates{rest}")
+def list_among(sets: Sequence[str], data: str | None) -> str | None:
+    """Return the label set that is a list, for data that do not say themselves what they are."""
+    from caffezoo.data.label_sets import LABEL_SETS
+
+    files = [one for one in sets if one not in LABEL_SETS]
+    return files[0] if files and len(files) == len(sets) and data != "sample" else None
 
 
-def _running(progress: Progress, start: float) -> str:
-    parts = [f"{(progress.done - progress.resumed) / (time.perf_counter() - start):.1f} images/s"]
-    if progress.top1 is not None:
-        parts.append(f"top-1 error {progress.top1.percent:.2f}")
-    if progress.top5 is not None:
-        parts.append(f"top-5 error {progress.top5.percent:.2f}")
-    if progress.unreadable:
-        parts.append(f"{progress.unreadable} unreadable")
-    return "  ".join(parts)
+def parse_sizes(text: str) -> list[int]:
+    """Return the sizes in px of ``256,288`` or ``224..416:16``.
+
+    Raises
+    ------
+    UsageError
+        It is neither.
+    """
+    sizes: list[int] = []
+    for part in text.split(","):
+        span = re.fullmatch(r"\s*(\d{1,5})(?:\.\.(\d{1,5})(?::(\d{1,5}))?)?\s*", part)
+        if span is None:
+            raise UsageError(f"'{text}' are no sizes", hint="such as 256,288,320 or 224..416:16")
+        first = int(span[1])
+        sizes += [first] if span[2] is None else range(first, int(span[2]) + 1, max(1, int(span[3] or 1)))
+    if not sizes or len(sizes) > MAX_SIZES or len(set(sizes)) < len(sizes):
+        raise UsageError(f"'{text}' are {len(sizes)} sizes", hint=f"give 1 to {MAX_SIZES} different ones")
+    return sizes
+
+
+def say_resumed(runs: Sequence[Run]) -> None:
+    """Say what an earlier run did."""
+    done, images = sum(one.done_images for one in runs), sum(one.images for one in runs)
+    if done:
+        print(f"caffezoo: going on after {done} of {images} images (--no-resume starts anew)", file=sys.stderr)
+    damaged = sum(one.damaged for one in runs)
+    if damaged:
+        say("warning", f"{damaged} shards of the run are damaged, and done again")

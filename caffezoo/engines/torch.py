@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,7 +98,7 @@ class TorchEngine(Engine):
             self._mean = torch.tensor(self.transform.mean_blob[0].transpose(1, 2, 0).copy(), **line)
             self._std = torch.tensor(self.transform.std, **line)
 
-    def tensors(self, feed: dict[str, np.ndarray]) -> list[Any]:
+    def tensors(self, feed: Mapping[str, np.ndarray]) -> list[Any]:
         """Return a batch as the module's inputs, on its device."""
         torch = self._torch
         found = []

@@ -53,34 +53,58 @@ class Calibration:
         return max(abs(b.confidence - b.accuracy) for b in self.bins if b.images)
 
 
-def calibration(images: Iterable[tuple[float, bool]], bins: int = BINS) -> Calibration:
-    """Bin images by how sure the network was.
+class CalibrationCounter:
+    """Bins images as they come, by how sure the network was; in the same order, the same to the last bit."""
 
-    Parameters
-    ----------
-    images : iterable of (top-1 probability 0..1, whether it was right)
-    bins : int, optional
+    def __init__(self, bins: int = BINS) -> None:
+        self._counts, self._sums, self._right = [0] * bins, [0.0] * bins, [0] * bins
+
+    def add(self, probability: float, right: bool) -> None:
+        """Count an image by its top-1 probability.
+
+        Raises
+        ------
+        DataError
+            It is no probability.
+        """
+        if not -1e-6 <= probability <= 1 + 1e-6:
+            raise DataError(
+                f"{probability} is no probability", hint="calibration is for networks that end in a Softmax"
+            )
+        bins = len(self._counts)
+        place = next((i for i in range(bins) if probability <= (i + 1) / bins), bins - 1)
+        self._counts[place] += 1
+        self._sums[place] += probability
+        self._right[place] += right
+
+    def result(self) -> Calibration:
+        """Return the bins.
+
+        Raises
+        ------
+        DataError
+            No image was counted.
+        """
+        if not any(self._counts):
+            raise DataError("no image to calibrate with")
+        bins = len(self._counts)
+        return Calibration(
+            tuple(
+                Bin(i / bins, (i + 1) / bins, n, s / n if n else 0.0, r / n if n else 0.0)
+                for i, (n, s, r) in enumerate(zip(self._counts, self._sums, self._right, strict=True))
+            )
+        )
+
+
+def calibration(images: Iterable[tuple[float, bool]], bins: int = BINS) -> Calibration:
+    """Bin images, each a top-1 probability 0..1 and whether it was right.
 
     Raises
     ------
     DataError
         No image, or a probability that is none.
     """
-    counts, sums, right = [0] * bins, [0.0] * bins, [0] * bins
-    for probability, is_right in images:
-        if not -1e-6 <= probability <= 1 + 1e-6:
-            raise DataError(
-                f"{probability} is no probability", hint="calibration is for networks that end in a Softmax"
-            )
-        place = next((i for i in range(bins) if probability <= (i + 1) / bins), bins - 1)
-        counts[place] += 1
-        sums[place] += probability
-        right[place] += is_right
-    if not any(counts):
-        raise DataError("no image to calibrate with")
-    return Calibration(
-        tuple(
-            Bin(i / bins, (i + 1) / bins, n, s / n if n else 0.0, r / n if n else 0.0)
-            for i, (n, s, r) in enumerate(zip(counts, sums, right, strict=True))
-        )
-    )
+    counter = CalibrationCounter(bins)
+    for probability, right in images:
+        counter.add(probability, right)
+    return counter.result()

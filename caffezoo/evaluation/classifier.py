@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from caffezoo.errors import DataError, UsageError
+from caffezoo.errors import BindingError, DataError, UsageError
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.sizes import choose_sizes, image_input
 from caffezoo.formats.image_size import Size
-from caffezoo.opencv import load_cv2
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine
+    from caffezoo.net.graph import Network
     from caffezoo.net.scores import Head
 
 MAX_BATCH_SIZE = 1024
@@ -34,6 +36,8 @@ class Classifier:
         By which rules sizes were chosen.
     network_notes : tuple of str
         What the user has to know of the network's files.
+    reopen : callable or None
+        Opens the same again; takes what is to be different (``batch_size``, ``threads``). May be pickled.
     """
 
     recipe: Recipe
@@ -42,6 +46,7 @@ class Classifier:
     head: Head
     size_notes: tuple[str, ...] = ()
     network_notes: tuple[str, ...] = ()
+    reopen: Callable[..., Classifier] | None = None
 
     @property
     def output(self) -> str:
@@ -79,9 +84,13 @@ def open_classifier(
     base_size: Size | int | str | None = None,
     crop_size: Size | int | str | None = None,
     crops: int = 1,
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
+    network: Network | None = None,
     **engine_options: Any,
 ) -> Classifier:
     """Load a network's files into an engine.
@@ -91,12 +100,15 @@ def open_classifier(
     recipe : Recipe
     base_size, crop_size : Size, int or str, optional
         Sizes in px instead of the published ones: 224, or height x width as ``"112x96"``.
-    crops : {1, 12, 144}, optional
+    crops, scales, decoder, resizer : optional
+        See :class:`caffezoo.evaluation.protocol.Protocol`; the decoder without its version.
     output : str, optional
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
     batch_size : int, optional
         Crops in a batch; a network that is tied to the batch of its file runs at that.
+    network : Network, optional
+        The recipe's network with its weights, where it has been read already.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -114,22 +126,29 @@ def open_classifier(
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = recipe.options.load(recipe.prototxt)
-    channels, own = image_input(network.inputs, str(recipe.prototxt))
-    if channels != recipe.preprocessing.channels:
-        raise UsageError(
-            f"its images have {channels} channels, and channel order {recipe.preprocessing.channel_order} is said",
-            where=str(recipe.prototxt),
-        )
-    sizes, size_notes = choose_sizes(
-        recipe.preprocessing,
-        own,
-        base=Size.of(base_size, "base size") if base_size is not None else None,
-        crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
+    wanted = None if output is None else [output]
+    declared = recipe.options.load(recipe.prototxt, outputs=wanted) if network is None else network
+    protocol, size_notes = choose_protocol(
+        recipe,
+        declared.inputs,
+        base_size=base_size,
+        crop_size=crop_size,
         crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
     )
-    protocol = Protocol.of(sizes, crops=crops, decoder=f"cv2-{load_cv2().__version__}")
-    network, head = with_scores(network.resized(*protocol.crop_size).with_weights_file(recipe.weights), output)
+    try:
+        resized = declared.resized(*protocol.crop_size)
+        network = resized.with_weights_file(recipe.weights) if network is None else resized
+    except BindingError as error:
+        own = image_input(declared.inputs, str(recipe.prototxt))[1]
+        if protocol.crop_size != own and error.hint is None:
+            error.hint = (
+                f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
+            )
+        raise
+    network, head = with_scores(network, output)
     image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -147,4 +166,65 @@ def open_classifier(
         input_dtype=protocol.input_dtype,
         **engine_options,
     )
-    return Classifier(recipe, protocol, loaded, head, size_notes, network.notes)
+    again = partial(
+        open_classifier,
+        recipe,
+        base_size=base_size,
+        crop_size=crop_size,
+        crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
+        output=output,
+        engine=engine,
+        **{"batch_size": batch_size, **engine_options},
+    )
+    return Classifier(recipe, protocol, loaded, head, size_notes, network.notes, again)
+
+
+def choose_protocol(
+    recipe: Recipe,
+    inputs: Mapping[str, tuple[int, ...]],
+    *,
+    base_size: Size | int | str | None = None,
+    crop_size: Size | int | str | None = None,
+    crops: int = 1,
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
+) -> tuple[Protocol, tuple[str, ...]]:
+    """Return how images become a network's input, and by which rules sizes were chosen.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    inputs : mapping of str to shape
+        The network's.
+    base_size, crop_size, crops, scales, decoder, resizer
+        See :func:`open_classifier`.
+
+    Raises
+    ------
+    UsageError
+        Sizes or a protocol that cannot be.
+    NetworkError
+        The network takes no images.
+    """
+    from caffezoo.evaluation.decoders import decoder_name
+
+    channels, own = image_input(inputs, str(recipe.prototxt))
+    if channels != recipe.preprocessing.channels:
+        raise UsageError(
+            f"its images have {channels} channels, and channel order {recipe.preprocessing.channel_order} is said",
+            where=str(recipe.prototxt),
+        )
+    if scales and crops != 144:
+        base_size = base_size or min(scales)
+    sizes, notes = choose_sizes(
+        recipe.preprocessing,
+        own,
+        base=Size.of(base_size, "base size") if base_size is not None else None,
+        crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
+        crops=crops,
+    )
+    return Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer), notes

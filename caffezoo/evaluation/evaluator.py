@@ -1,28 +1,31 @@
-"""Evaluate a classifier on a dataset: the loop, and what its result depends on."""
+"""Evaluate classifiers on a dataset: the loop, and what its result depends on."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from caffezoo.errors import DataError, ImageError
+from caffezoo.errors import DataError, ImageError, OutOfMemoryError
+from caffezoo.evaluation.answer_keys import own_labels
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.journal import Journal, Outcome
+from caffezoo.evaluation.identity import facts, identity
 from caffezoo.evaluation.labels import check_labels
-from caffezoo.evaluation.metrics import ErrorCounter
-from caffezoo.evaluation.pipeline import score_images
+from caffezoo.evaluation.outcomes import LabelSet, Outcome
 from caffezoo.evaluation.result import EvaluationResult, Progress
+from caffezoo.evaluation.runs.folder import Run, shard_images
+from caffezoo.evaluation.runs.scoring import ScoredShard, Subject, score_shards
 from caffezoo.evaluation.suspicion import suspicions
-from caffezoo.opencv import load_cv2
-from caffezoo.version import __version__
+from caffezoo.evaluation.tally import Tally
+
+Pending = Sequence[tuple[int, range, tuple[int, ...]]]
+Scorer = Callable[..., Any]
+
+MOST_WORKERS, MOST_STREAMS = 32, 8
 
 
 def evaluate(
@@ -31,183 +34,231 @@ def evaluate(
     *,
     workers: int = 2,
     strict: bool = False,
-    journal: Journal | None = None,
+    run: Run | None = None,
+    label_sets: tuple[LabelSet, ...] | None = None,
     on_image: Callable[[Progress], None] | None = None,
 ) -> EvaluationResult:
-    """Score every image and count the errors.
+    """Score every image by one network and count the errors; see :func:`evaluate_together`."""
+    subject = Subject(classifier, dataset, label_sets or (own_labels(dataset),))
+    (result,) = evaluate_together(
+        [subject], [run] if run is not None else None, workers=workers, strict=strict, on_image=on_image
+    )
+    return result
+
+
+def evaluate_together(
+    subjects: Sequence[Subject],
+    runs: Sequence[Run] | None = None,
+    *,
+    workers: int = 2,
+    strict: bool = False,
+    on_image: Callable[[Progress], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    scorer: Scorer | None = None,
+) -> list[EvaluationResult]:
+    """Score every image by several networks in one pass and count the errors.
 
     Parameters
     ----------
-    classifier : Classifier
-    dataset : Dataset
-        Labels in the order of the classifier's outputs; see :func:`caffezoo.evaluation.matching.match_labels`.
+    subjects : sequence of Subject
+        Over the same images. Out of memory, one of them may be given a smaller batch.
+    runs : sequence of Run, optional
+        Of each subject: what it holds already is not scored again. Kept in memory if not given.
     workers : int, optional
         Threads that decode and crop.
     strict : bool, optional
         Raise for the first unreadable image instead of counting it.
-    journal : Journal, optional
-        What it holds already is not scored again, and what becomes of the other images is written into it.
     on_image : callable, optional
-        Called after every image.
+        Called after every image; its rates are those of a single subject.
+    on_note : callable, optional
+        Called with what the user has to know of.
+    scorer : callable, optional
+        What scores the shards instead of :func:`caffezoo.evaluation.runs.scoring.score_shards`: other machines.
 
     Returns
     -------
-    EvaluationResult
+    list of EvaluationResult
         Also after a KeyboardInterrupt, if an image was scored before it: ``interrupted`` says so.
 
     Raises
     ------
     DataError
-        A label that the network cannot have (before anything runs), or no image that can be read.
+        A label that a network cannot have (before anything runs), or no image that can be read, or no place for a run.
     ImageError
         ``strict`` and an unreadable image.
     EngineError
-        The engine failed, or its scores are not finite.
+        An engine failed, or its scores are not finite.
     """
-    check_labels(dataset.images, classifier.classes)
+    subjects = list(subjects)
+    for subject in subjects:
+        check_subject(subject)
+    runs = list(runs) if runs is not None else [new_run(subject) for subject in subjects]
+    tallies = [Tally(subject) for subject in subjects]
+    for tally, run in zip(tallies, runs, strict=True):
+        tally.add_all(run.outcomes())
+        if strict and tally.unreadable:
+            image, reason = tally.unreadable[0]
+            raise ImageError(reason, where=tally.subject.dataset.images[image].path)
+    resumed = sum(tally.done for tally in tallies)
+    total = sum(run.images for run in runs)
+
+    def count(number: int, image: int, outcome: Outcome) -> None:
+        tallies[number].add(image, outcome)
+        if on_image is not None:
+            only = tallies[0] if len(tallies) == 1 else None
+            on_image(
+                Progress(
+                    done=sum(tally.done for tally in tallies),
+                    total=total,
+                    resumed=resumed,
+                    top1=only.top1 if only else None,
+                    top5=only.top5 if only else None,
+                    unreadable=sum(len(tally.unreadable) for tally in tallies),
+                )
+            )
+
+    interrupted = False
+    start, before_s = time.perf_counter(), [run.seconds for run in runs]
+    try:
+        while pending := _pending(runs):
+            try:
+                _do(subjects, runs, pending, scorer or score_shards, workers, strict, count)
+            except OutOfMemoryError as error:
+                subjects = [_with_less(subject, error, on_note) for subject in subjects]
+                tallies[:] = [Tally(subject) for subject in subjects]
+                for tally, run in zip(tallies, runs, strict=True):
+                    tally.add_all(run.outcomes())
+    except KeyboardInterrupt:
+        if not any(tally.scored for tally in tallies):
+            raise
+        interrupted = True
+    elapsed = time.perf_counter() - start
+    results = []
+    for tally, run, earlier_s in zip(tallies, runs, before_s, strict=True):
+        if not interrupted:
+            tally = Tally(tally.subject)  # in the order of the images, whichever came first
+            tally.add_all(run.outcomes())
+        result = _result(tally, run, earlier_s + elapsed / len(runs), interrupted)
+        if not interrupted:
+            run.finish(result.summary())
+        results.append(result)
+    return results
+
+
+def _do(
+    subjects: Sequence[Subject],
+    runs: Sequence[Run],
+    pending: Pending,
+    scorer: Scorer,
+    workers: int,
+    strict: bool,
+    on_image: Callable[[int, int, Outcome], None],
+) -> None:
+    found: Any = scorer(subjects, pending, workers=workers, strict=strict, on_image=on_image)
+    with closing(found) as shards:
+        done: ScoredShard
+        for done in shards:
+            runs[done.subject].write(done.shard, done.outcomes, done.seconds)
+
+
+def _pending(runs: Sequence[Run]) -> list[tuple[int, range, tuple[int, ...]]]:
+    """Shards to be done, with their images and the subjects that lack them; runs of one shard size at a time."""
+    missing = [set(run.pending()) for run in runs]
+    sizes = {run.shard_size for run in runs if run.pending()}
+    if not sizes:
+        return []
+    size = max(sizes)
+    return [
+        (shard, next(run for run in runs if run.shard_size == size).indices(shard), wanted)
+        for shard in range(max(run.shards for run in runs if run.shard_size == size))
+        if (wanted := tuple(k for k, run in enumerate(runs) if run.shard_size == size and shard in missing[k]))
+    ]
+
+
+def _with_less(subject: Subject, error: OutOfMemoryError, on_note: Callable[[str], None] | None) -> Subject:
+    """Return a subject with half the batch; raise where there is none."""
+    classifier = subject.classifier
+    half = classifier.engine.batch_size // 2
+    if half < 1 or classifier.reopen is None:
+        raise error
+    if on_note is not None:
+        on_note(f"out of memory with a batch of {2 * half}: {classifier.recipe.name} goes on with {half}")
+    classifier.close()
+    return Subject(classifier.reopen(batch_size=half), subject.dataset, subject.label_sets, subject.subset)
+
+
+def check_subject(subject: Subject) -> None:
+    """Raise DataError for labels that a network cannot have, and for a network of one output."""
+    classifier = subject.classifier
+    check_labels(subject.dataset.images, classifier.classes)
     if classifier.classes < 2:
         raise DataError(
             "an error rate needs two classes or more, and the network has one output",
             where=str(classifier.recipe.prototxt),
             hint="`caffezoo classify` shows its value",
         )
-    engine = classifier.engine
-    counter = ErrorCounter(classifier.classes)
-    unreadable: list[tuple[str, str]] = []
-    done = journal.outcomes if journal else ()
-    for image, outcome in zip(dataset.images, done, strict=False):
-        if outcome.reason is None:
-            counter.count(image.label, outcome.rank, outcome.guess)
-        elif strict:
-            raise ImageError(outcome.reason, where=image.path)
-        else:
-            unreadable.append((image.path, outcome.reason))
-    before_s = journal.seconds if journal else 0.0
-    rest = dataset.images[len(done) :]
-    scored = score_images(
-        engine,
-        dataset.items(range(len(done), len(dataset.images))),
-        classifier.protocol,
-        batch_size=engine.batch_size,
-        output=classifier.output,
-        first_class=classifier.first_class,
-        workers=workers,
-    )
-    interrupted = False
-    start = time.perf_counter()
-    try:
-        for image, found in zip(rest, scored, strict=True):
-            if found.scores is not None:
-                rank, guess = counter.add(found.scores, image.label, where=image.path)
-                outcome = Outcome(rank, guess)
-            else:
-                assert found.error is not None
-                if strict:
-                    raise found.error
-                outcome = Outcome(reason=_reason(found.error))
-                unreadable.append((image.path, _reason(found.error)))
-            if journal is not None:
-                journal.add(outcome, before_s + time.perf_counter() - start)
-            if on_image is not None:
-                on_image(
-                    Progress(
-                        done=counter.images + len(unreadable),
-                        total=len(dataset.images),
-                        resumed=len(done),
-                        top1=counter.top1 if counter.images else None,
-                        top5=counter.top5 if counter.images else None,
-                        unreadable=len(unreadable),
-                    )
-                )
-    except KeyboardInterrupt:
-        if not counter.images:
-            raise
-        interrupted = True
-    finally:
-        scored.close()
-        if journal is not None:
-            journal.close()
-    seconds = before_s + time.perf_counter() - start
-    if not counter.images:
-        path, reason = unreadable[0]
-        raise DataError(f"none of the {len(unreadable)} images can be read", where=path, hint=f"this one: {reason}")
-    if journal is not None and not interrupted:
-        journal.remove()
-    return EvaluationResult(
-        top1=counter.top1,
-        top5=counter.top5,
-        seconds=seconds,
-        unreadable=tuple(unreadable),
-        interrupted=interrupted,
-        total=len(dataset.images),
-        protocol=classifier.protocol,
-        threads=engine.threads,
-        batch_size=engine.batch_size,
-        data=dataset.name,
-        confusion=counter.confusion,
-        warnings=suspicions(counter.confusion, classifier.classes, classifier.recipe.label_order),
-        notes=(*classifier.network_notes, *classifier.notes, *dataset.notes),
-        **_identity(classifier, dataset),
-    )
 
 
-def open_journal(folder: Path, classifier: Classifier, dataset: Dataset, *, resume: bool = True) -> Journal | None:
-    """Open the journal of an evaluation; see :meth:`caffezoo.evaluation.journal.Journal.open`.
+def new_run(subject: Subject, path: Path | None = None, *, resume: bool = True) -> Run:
+    """Return the run of a subject: in a directory, or in memory.
 
-    It belongs to everything that the scores depend on, down to the versions and the images' paths; threads and batch
-    size, which change no more than rounding, may be others.
+    Raises
+    ------
+    DataError
+        See :meth:`caffezoo.evaluation.runs.folder.Run.open`.
     """
-    paths = hashlib.sha256("\0".join(os.path.abspath(image.path) for image in dataset.images).encode())
-    identity = {
-        **_identity(classifier, dataset),
-        "protocol": classifier.protocol.to_json(),
-        "options": classifier.recipe.options.to_json(),
-        "images": len(dataset.images),
-        "paths_sha256": paths.hexdigest(),
-    }
-    return Journal.open(folder, identity, resume=resume)
+    images = len(subject.dataset.images)
+    size = shard_images(subject.classifier.protocol.views)
+    if path is None:
+        return Run(None, {}, images, size)
+    return Run.open(path, identity(subject), images, size, resume=resume)
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """Threads that decode: one image takes 3 ms of one core, so a few feed any CPU engine."""
-    return max(2, min(8, (os.cpu_count() or 1) // 4))
+    """Threads that decode: one for each core, since the fastest networks take less time than decoding."""
+    return max(2, min(MOST_WORKERS, cores()))
 
 
-def _reason(error: ImageError) -> str:
-    return f"{error.message}; {error.hint}" if error.hint else error.message
+def default_streams(engine: str, threads: int | None = None) -> int:
+    """Batches under way at a time: one for each core where the engine can.
+
+    Two streams of one thread take an eighth less of the cores' time than one of two threads (ResNet-50, batch 8): no
+    thread waits for another one at the end of each layer, and decoding comes in between where it fits.
+    """
+    from caffezoo.engines.registry import engine_class
+
+    return min(MOST_STREAMS, threads or cores()) if engine_class(engine).takes_streams else 1
 
 
-def _identity(classifier: Classifier, dataset: Dataset) -> dict[str, Any]:
-    """What an evaluation is of, and what runs it."""
-    recipe, engine = classifier.recipe, classifier.engine
-    return {
-        "network": recipe.name,
-        "classes": classifier.classes,
-        "output": classifier.output,
-        "label_order": recipe.label_order,
-        "drop_background": recipe.drop_background,
-        "prototxt_sha256": _file_sha256(recipe.prototxt),
-        "weights_sha256": _file_sha256(recipe.weights),
-        "engine": engine.name,
-        "device": engine.device,
-        "precision": engine.precision,
-        "label_list": dataset.label_list,
-        "label_list_sha256": dataset.label_list_sha256,
-        "images_sha256": dataset.images_sha256,
-        "versions": _versions(engine.name, engine.version),
-    }
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _versions(engine: str, engine_version: str) -> dict[str, str]:
-    return {
-        "caffezoo": __version__,
-        engine: engine_version,
-        "cv2": load_cv2().__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+def _result(tally: Tally, run: Run, seconds: float, interrupted: bool) -> EvaluationResult:
+    subject, dataset = tally.subject, tally.subject.dataset
+    classifier, engine = subject.classifier, subject.classifier.engine
+    unreadable = tuple((dataset.images[image].path, reason) for image, reason in tally.unreadable)
+    if not tally.scored:
+        path, reason = unreadable[0]
+        raise DataError(f"none of the {len(unreadable)} images can be read", where=path, hint=f"this one: {reason}")
+    if tally.top1 is None:
+        raise DataError(f"label set {subject.label_sets[0].name} says nothing of the {tally.scored} images")
+    return EvaluationResult(
+        rates=tally.rates,
+        seconds=seconds,
+        unreadable=unreadable,
+        interrupted=interrupted,
+        total=run.images,
+        protocol=classifier.protocol,
+        threads=engine.threads,
+        streams=getattr(engine, "streams", 1),
+        batch_size=engine.batch_size,
+        data=dataset.name,
+        class_subset=len(subject.subset) if subject.subset else None,
+        calibration=tally.calibration,
+        confusion=tally.confusion,
+        warnings=suspicions(tally.confusion, classifier.classes, classifier.recipe.label_order),
+        notes=(*classifier.network_notes, *classifier.notes, *dataset.notes),
+        **facts(subject),
+    )

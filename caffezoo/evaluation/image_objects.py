@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caffezoo.data.base import Dataset
+from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
-from caffezoo.evaluation.images import Image, decode_image, read_image
-from caffezoo.opencv import MAX_IMAGE_PIXELS, load_cv2
+from caffezoo.evaluation.decoders import decode
+from caffezoo.evaluation.images import MAX_IMAGE_PIXELS, Image, load_cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def name_of(item: object, number: int) -> str:
     return os.fsdecode(path) if isinstance(path, str | os.PathLike) and path else f"image {number}"
 
 
-def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False) -> Image:
+def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False, decoder: str = "cv2") -> Image:
     """Return the pixels of an image, whatever it is given as.
 
     Parameters
@@ -90,6 +91,8 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False) -
         What error messages call it.
     grey : bool, optional
         One channel is wanted.
+    decoder : str, optional
+        What decodes files: see :mod:`caffezoo.evaluation.decoders`.
 
     Returns
     -------
@@ -102,12 +105,11 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False) -
         It is no image.
     """
     if isinstance(item, str | os.PathLike):
-        return read_image(item, grey=grey)
+        return decode(read_file(item), decoder, where=os.fsdecode(item), grey=grey)
     if isinstance(item, bytes | bytearray | memoryview):
-        return decode_image(bytes(item), where=where, grey=grey)
+        return decode(bytes(item), decoder, where=where, grey=grey)
     if isinstance(item, Stored):
-        pixels = _of_stored(item, where)
-        return _grey(pixels) if grey else pixels
+        return _of_stored(item, where, grey, decoder)
     if isinstance(item, np.ndarray):
         return _grey(_of_array(item, where)) if grey else _of_array(item, where)
     if is_pillow(item):
@@ -119,12 +121,14 @@ def as_image(item: ImageLike, *, where: str | None = None, grey: bool = False) -
     )
 
 
-def _of_stored(item: Stored, where: str | None) -> Image:
+def _of_stored(item: Stored, where: str | None, grey: bool, decoder: str) -> Image:
     content = item.content()
     if not isinstance(content, bytes):
-        return _of_array(content, where)
-    pixels = decode_image(content, where=where)
-    return np.ascontiguousarray(pixels[:, :, ::-1]) if item.dataset.decodes_to == "RGB" else pixels
+        return _grey(_of_array(content, where)) if grey else _of_array(content, where)
+    if item.dataset.decodes_to != "RGB":
+        return decode(content, decoder, where=where, grey=grey)
+    pixels = np.ascontiguousarray(decode(content, decoder, where=where)[:, :, ::-1])
+    return _grey(pixels) if grey else pixels
 
 
 def _grey(image: Image) -> Image:

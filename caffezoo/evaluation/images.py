@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caffezoo.data.base import MAX_IMAGE_BYTES
+from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
-from caffezoo.opencv import MAX_IMAGE_PIXELS, load_cv2
+from caffezoo.opencv import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS
+from caffezoo.opencv import load_cv2 as load_cv2
 
 Image = NDArray[np.uint8]
 
-MAX_FILE_BYTES = 1 << 28
-"""Image files above this many bytes are refused without being read."""
-
+MAX_FILE_BYTES = MAX_IMAGE_BYTES
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -44,20 +44,7 @@ def read_image(path: str | os.PathLike[str], *, grey: bool = False) -> Image:
     ImageError
         Missing, a directory, empty, not an image, truncated, or above the limits of this module.
     """
-    where = os.fspath(path)
-    try:
-        size_bytes = os.stat(path).st_size
-        if size_bytes > MAX_FILE_BYTES:
-            raise ImageError(f"{size_bytes} bytes are above the limit of {MAX_FILE_BYTES}", where=where)
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError("no such image", where=where) from None
-    except IsADirectoryError:
-        raise ImageError("a directory, not an image", where=where) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ImageError(f"cannot be read: {reason}", where=where) from error
-    return decode_image(data, where=where, grey=grey)
+    return decode_image(read_file(path), where=os.fspath(path), grey=grey)
 
 
 def decode_image(
@@ -153,7 +140,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether FF D9, the end of the image, follows the first scan; a scan's own bytes FF are stuffed (T.81, B.1.1.5)."""
+    """Whether FF D9, the end of the image, follows the first scan, whose own bytes FF are stuffed (T.81, B.1.1.5)."""
     at = 2
     while at + 4 <= len(data):
         marker = data[at + 1]

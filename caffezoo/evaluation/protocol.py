@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffezoo.errors import UsageError
-from caffezoo.formats.image_size import Size
+from caffezoo.errors import UnknownNameError, UsageError
+from caffezoo.formats.image_size import MAX_SIDE, Size
 from caffezoo.formats.mean_file import MeanImage
 from caffezoo.formats.preprocessing import Preprocessing, window_of
 from caffezoo.net.transform import Transform
 
-CROP_COUNTS = (1, 12, 144)
+OVERSAMPLED = (10, 12, 144)
+"""Numbers of crops that have a protocol of their own; others are a grid."""
+
+DECODERS = ("cv2", "pillow", "simplejpeg")
+RESIZERS = ("cv2-bilinear", "cv2-area", "pillow-bilinear", "pillow-bicubic")
+MAX_GRID = 32
 
 # Short sides (px) of the 144-crop protocol by crop size (px): the lists of soeaver/caffe-model's cls/evaluation_cls.py.
-SCALES_144: dict[int, tuple[int, int, int, int]] = {
+SCALES_144: dict[int | str, tuple[int, ...]] = {
     224: (256, 288, 320, 352),
     235: (270, 300, 330, 360),
     299: (320, 352, 384, 416),
@@ -37,8 +42,9 @@ class Protocol:
         square: the short side becomes its side); ``"squash"``: to this very size.
     crop_size : Size or int
         In px; what enters the network.
-    crops : {1, 12, 144}
-        Number of views whose softmax outputs are averaged.
+    crops : int
+        Views whose softmax outputs are averaged: 10, 12 and 144 are published protocols; k² is a grid of k x k windows
+        (1: the centre), 2k² the grid and its mirror images.
     resize : {"short", "squash"}
         ``short`` keeps the aspect ratio, ``squash`` does not.
     mean, std : tuple of float
@@ -46,9 +52,16 @@ class Protocol:
     channel_order : {"BGR", "RGB", "grey"}
         What the network's first layer takes.
     decoder, resizer : str
-        What decodes and resizes; both move an error rate by tenths of a point, so they are part of the protocol.
+        What decodes (``cv2-4.10.0``, ``pillow-11.0.0``) and resizes; both move an error rate by tenths of a point, so
+        they are part of the protocol.
     mean_image : MeanImage, optional
         A mean for each pixel, of the crop's or the base size; only at one crop.
+    scales : tuple of int
+        Sides in px of squares: base sizes whose views are averaged, instead of ``base_size``; for 144 crops (36 a
+        scale) the image is brought to ``base_size`` first. Empty: the published ones for 144 crops, ``base_size``
+        alone for others.
+    fully_convolutional : bool
+        The network gives scores at several positions, and they are averaged.
 
     Raises
     ------
@@ -66,33 +79,44 @@ class Protocol:
     decoder: str = "cv2"
     resizer: str = "cv2-bilinear"
     mean_image: MeanImage | None = field(default=None, repr=False)
+    scales: tuple[int, ...] = ()
+    fully_convolutional: bool = False
 
     def __post_init__(self) -> None:
         checked = self.preprocessing
         object.__setattr__(self, "base_size", checked.base_size)
         object.__setattr__(self, "crop_size", checked.crop_size)
-        if self.crops not in CROP_COUNTS:
-            raise UsageError(f"{self.crops} crops are no protocol", hint="choose 1, 12 or 144")
-        if self.crops == 144 and self.crop_size.plain not in SCALES_144:
+        if self.crops not in OVERSAMPLED and self.grid is None:
+            raise UsageError(
+                f"{self.crops} crops are no protocol",
+                hint="choose 1, 10, 12, 144, or k x k windows (4, 9, 16, ...), twice as many with mirror images",
+            )
+        for scale in self.scales:
+            if not Size.of(scale, "scale").holds(self.crop_size):
+                raise UsageError(f"crop size {self.crop_size} does not fit into scale {scale}")
+        if self.crops == 144 and not self.scales and self.crop_size.plain not in SCALES_144:
             sizes = ", ".join(map(str, SCALES_144))
             raise UsageError(
-                f"144 crops are not defined for crop size {self.crop_size}", hint=f"they are for crop sizes {sizes}"
+                f"144 crops are not defined for crop size {self.crop_size}",
+                hint=f"they are for crop sizes {sizes}; --scales gives others",
             )
-        if self.resizer != "cv2-bilinear":
-            raise UsageError(f"resizer '{self.resizer}' is unknown", hint="the one here is cv2-bilinear")
-
+        if self.decoder.partition("-")[0] not in DECODERS:
+            raise UnknownNameError("decoder", self.decoder, DECODERS)
+        if self.resizer not in RESIZERS:
+            raise UnknownNameError("resizer", self.resizer, RESIZERS)
+        if self.fully_convolutional and self.crops not in (1, 2):
+            raise UsageError(f"--fully-convolutional sees the whole image once, not {self.crops} crops of it")
         if self.mean_image is not None:
             self._mean_window()
 
     @classmethod
-    def of(cls, preprocessing: Preprocessing, *, crops: int = 1, decoder: str = "cv2") -> Protocol:
+    def of(cls, preprocessing: Preprocessing, *, crops: int = 1, decoder: str = "cv2", **more: Any) -> Protocol:
         """Return the protocol that shows images after a preprocessing, whose sizes are known."""
         p = preprocessing
         assert p.base_size is not None
         assert p.crop_size is not None
-        return cls(
-            p.base_size, p.crop_size, crops, p.resize, p.mean, p.std, p.channel_order, decoder, mean_image=p.mean_image
-        )
+        known = (p.base_size, p.crop_size, crops, p.resize, p.mean, p.std, p.channel_order, decoder)
+        return cls(*known, mean_image=p.mean_image, **more)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -108,8 +132,8 @@ class Protocol:
 
     @property
     def input_dtype(self) -> str:
-        """``uint8`` for one crop, whose pixels come from one resize of the 8-bit image; else ``float32``."""
-        return "uint8" if self.crops == 1 else "float32"
+        """``uint8`` where pixels come from one resize of the 8-bit image; else ``float32``."""
+        return "float32" if self.crops in OVERSAMPLED else "uint8"
 
     @property
     def transform(self) -> Transform:
@@ -120,9 +144,47 @@ class Protocol:
         return Transform(self.mean, self.std, mean_image)
 
     @property
-    def scales(self) -> Sequence[int]:
-        """Short sides in px of the 144-crop protocol (empty for the others)."""
-        return SCALES_144[self.crop_size.height] if self.crops == 144 else ()
+    def grid(self) -> tuple[int, bool] | None:
+        """Windows along each side of a grid of crops, and whether their mirror images are among them; else None."""
+        for count, mirrored in ((self.crops, False), (self.crops // 2 if self.crops % 2 == 0 else 0, True)):
+            side = math.isqrt(max(0, count))
+            if 1 <= side <= MAX_GRID and side * side == count and self.crops not in OVERSAMPLED:
+                return side, mirrored
+        return None
+
+    @property
+    def bases(self) -> tuple[Size, ...]:
+        """Sizes in px of the images that views are cut from."""
+        if self.crops == 144 or self.scales:
+            return tuple(Size(side, side) for side in self.scales or SCALES_144[self.crop_size.plain])
+        return (self.base_size,)
+
+    @property
+    def views(self) -> int:
+        """Views of an image that are averaged."""
+        return 36 * len(self.bases) if self.crops == 144 else self.crops * len(self.bases)
+
+    @property
+    def geometry(self) -> tuple[Any, ...]:
+        """What an image's views depend on: protocols that share it share the views."""
+        sizes = (self.base_size, self.crop_size, self.bases)
+        return (*sizes, self.crops, self.resize, self.decoder, self.resizer, self.channels)
+
+    @property
+    def name(self) -> str:
+        """What stands in results and tables, such as ``12 crops 256/224``."""
+        words = ["1 crop" if self.views == 1 else f"{self.views} crops"]
+        if self.fully_convolutional:
+            words[0] = "fully convolutional" + (", mirrored" if self.crops == 2 else "")
+        base = "+".join(map(str, self.scales)) if self.scales else str(self.base_size)
+        words.append(f"{base}/{self.crop_size}")
+        if self.resize != "short":
+            words.append(self.resize)
+        if not self.decoder.startswith("cv2"):
+            words.append(self.decoder)
+        if self.resizer != "cv2-bilinear":
+            words.append(self.resizer)
+        return " ".join(words)
 
     def _mean_window(self) -> NDArray[np.float32]:
         """Return the part of the mean image that lies under the centre crop, as Caffe's data layers take it."""
@@ -157,4 +219,21 @@ class Protocol:
             "crops": self.crops,
             "decoder": self.decoder,
             "resizer": self.resizer,
+            "scales": list(self.scales),
+            "fully_convolutional": self.fully_convolutional,
+            "name": self.name,
         }
+
+
+def mirrored_crops(crops: int) -> int:
+    """Return the number of crops of a protocol with its mirror images.
+
+    Raises
+    ------
+    UsageError
+        They are in it already.
+    """
+    grid = Protocol(Size(MAX_SIDE, MAX_SIDE), Size(1, 1), crops).grid if crops not in OVERSAMPLED else None
+    if grid is None or grid[1]:
+        raise UsageError(f"{crops} crops hold their mirror images already", hint="leave --mirror out")
+    return 2 * crops

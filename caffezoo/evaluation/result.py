@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from caffezoo.evaluation.calibration import Calibration
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
+
+TRANSIENT = ("seconds", "images_per_second", "threads", "streams", "batch_size", "interrupted")
+"""Keys of the record that say how it ran: a run's summary leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,33 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class SetRates:
+    """Error rates by one label set; ``top5`` is None below five classes."""
+
+    name: str
+    top1: ErrorRate
+    top5: ErrorRate | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rates in percent as plain JSON values."""
+        return {
+            "name": self.name,
+            "images": self.top1.images,
+            "top1_error": self.top1.percent,
+            "top1_interval": list(self.top1.interval_percent),
+            "top5_error": self.top5.percent if self.top5 else None,
+            "top5_interval": list(self.top5.interval_percent) if self.top5 else None,
+        }
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """What an evaluation found, and everything that it depends on.
 
     Attributes
     ----------
-    top1, top5 : ErrorRate
-        Of the readable images; ``top5`` is None below five classes.
+    rates : tuple of SetRates
+        By label set, the first one first.
     seconds : float
         From the first image to the last; loading is not in it.
     unreadable : tuple of (path, reason)
@@ -42,6 +66,10 @@ class EvaluationResult:
         The order of the network's classes; see :class:`caffezoo.evaluation.classifier.Recipe`.
     drop_background : bool
         The first output was left out.
+    class_subset : int or None
+        How many classes took part, where not all did.
+    calibration : Calibration or None
+        By the first label set; None where scores are no probabilities.
     warnings : tuple of str
         What in these results looks like a mistake.
     notes : tuple of str
@@ -50,8 +78,7 @@ class EvaluationResult:
         How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
     """
 
-    top1: ErrorRate
-    top5: ErrorRate | None
+    rates: tuple[SetRates, ...]
     seconds: float
     unreadable: tuple[tuple[str, str], ...]
     interrupted: bool
@@ -74,34 +101,52 @@ class EvaluationResult:
     label_list_sha256: str
     images_sha256: str
     versions: dict[str, str]
+    streams: int = 1
+    class_subset: int | None = None
+    calibration: Calibration | None = None
     confusion: tuple[tuple[int, int, int], ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
+    def top1(self) -> ErrorRate:
+        """Top-1 error of the readable images by the first label set."""
+        return self.rates[0].top1
+
+    @property
+    def top5(self) -> ErrorRate | None:
+        """Top-5 error likewise; None below five classes."""
+        return self.rates[0].top5
+
+    @property
     def images(self) -> int:
-        """Images that were scored."""
+        """Images that were scored, by the first label set."""
         return self.top1.images
 
     @property
     def images_per_second(self) -> float:
-        return (self.images + len(self.unreadable)) / self.seconds
+        return (self.images + len(self.unreadable)) / max(self.seconds, 1e-9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values; the same as :meth:`to_json`."""
+        return self.to_json()
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values; error rates and their 95 % intervals in percent."""
+        first = self.rates[0].to_json()
+        del first["name"]
         return {
             "network": self.network,
-            "top1_error": self.top1.percent,
-            "top1_interval": list(self.top1.interval_percent),
-            "top5_error": self.top5.percent if self.top5 else None,
-            "top5_interval": list(self.top5.interval_percent) if self.top5 else None,
-            "images": self.images,
+            **first,
+            "label_sets": [rates.to_json() for rates in self.rates],
+            "calibration_error": round(self.calibration.expected_error, 6) if self.calibration else None,
             "images_per_second": self.images_per_second,
             "seconds": self.seconds,
             "unreadable": [{"image": path, "reason": reason} for path, reason in self.unreadable],
             "interrupted": self.interrupted,
             "total": self.total,
             "classes": self.classes,
+            "class_subset": self.class_subset,
             "output": self.output,
             "label_order": self.label_order,
             "drop_background": self.drop_background,
@@ -110,6 +155,7 @@ class EvaluationResult:
             "device": self.device,
             "precision": self.precision,
             "threads": self.threads,
+            "streams": self.streams,
             "batch_size": self.batch_size,
             "data": self.data,
             "label_list": self.label_list,
@@ -124,3 +170,7 @@ class EvaluationResult:
             "notes": list(self.notes),
             "confusion": [list(taken) for taken in self.confusion],
         }
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the images decide: the record without how long it took and what it ran on."""
+        return {key: value for key, value in self.to_json().items() if key not in TRANSIENT}

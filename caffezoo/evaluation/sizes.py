@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from caffezoo.formats.mean_file import MeanImage
 from caffezoo.formats.preprocessing import Preprocessing
 
 USUAL_BASE = 256  # px; the short side that ImageNet's networks of 224 to 256 px are shown
+SMALL_PART = 4  # a crop that is less than a quarter of the image is told
 SMALLEST_USUAL = 192  # px; inputs below it are not cut out of images of 256 px
 
 
@@ -63,11 +65,16 @@ def choose_sizes(
     if base is None:
         base, rule = _usual_base(crop)
         notes.append(f"base size: {base} px, {rule}; --base-size says otherwise")
+    if base.height * base.width > SMALL_PART * crop.height * crop.width:
+        part = crop.height * crop.width / (base.height * base.width)
+        notes.append(f"the crop of {crop} px is {part:.1%} of an image of {base} px")
     if image is not None and (crops != 1 or _size(image) not in (crop, base)):
         why = f"{crops} crops see other places" if crops != 1 else f"neither crop {crop} nor base {base} px"
         values = " ".join(f"{v:.6g}" for v in known.mean)
         notes.append(f"the mean image of {_size(image)} px is used as the mean of each channel, {values}: {why}")
         image = None
+    elif image is not None:
+        notes.append(f"the mean of {os.path.basename(image.path)} is subtracted for each pixel ({_size(image)} px)")
     return replace(known, base_size=base, crop_size=crop, mean_image=image), tuple(notes)
 
 

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from caffezoo.errors import WeightsFileError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel_writer import replacing
-from caffezoo.formats.signature import identify
+from caffezoo.formats.signature import BINARYPROTO_NAME, identify
 
 MAX_BYTES = 1 << 30
 
@@ -33,7 +33,7 @@ def read_binaryproto(path: str | PathLike[str]) -> np.ndarray:
     except OSError as error:
         raise WeightsFileError(f"cannot read the mean image: {error.strerror or error}", where=name) from None
     foreign = identify(data)
-    if foreign is not None:
+    if foreign not in (None, BINARYPROTO_NAME):
         raise WeightsFileError(f"this is no mean image but {foreign}", where=name)
     blob = pb.BlobProto()
     try:

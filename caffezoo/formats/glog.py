@@ -11,6 +11,21 @@ PREFIX = re.compile(r"^(?P<level>[IWEF])(?P<day>\d{8}|\d{4}) (?P<time>[\d:]+)(?:
 _CREATED = re.compile(r"^Log file created at: (?P<year>\d{4})/", re.MULTILINE)
 
 
+def logged(text: str, now: datetime, process: int, place: str, level: str = "I") -> str:
+    """Return a line as glog writes it (the form without the year).
+
+    Parameters
+    ----------
+    text : str
+    now : datetime
+    process : int
+    place : str
+        ``file:line``.
+    level : {"I", "W", "E", "F"}
+    """
+    return f"{level}{now:%m%d %H:%M:%S.%f} {process:5d} {place}] {text}"
+
+
 def moment(match: re.Match[str], log: str, written: datetime) -> datetime:
     """Return when a line was logged.
 

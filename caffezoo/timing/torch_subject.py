@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from caffezoo.engines.seeding import seeded_inputs
 from caffezoo.engines.torch import TorchEngine
@@ -20,7 +23,7 @@ class TorchSubject(Subject):
     the backward pass needs; without, it runs in inference mode.
     """
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(self, network: Network, settings: Settings, inputs: Mapping[str, np.ndarray] | None = None) -> None:
         super().__init__(network, settings)
         peak = MemoryPeak()
         batch = next(iter(network.inputs.values()))[0]
@@ -36,7 +39,7 @@ class TorchSubject(Subject):
 
         self._torch = torch
         self._module = self._engine.module
-        self._inputs = self._engine.tensors(seeded_inputs(network, batch=batch))
+        self._inputs = self._engine.tensors(seeded_inputs(network, batch=batch) if inputs is None else inputs)
         if settings.gpu is not None:
             torch.cuda.reset_peak_memory_stats(settings.gpu)
         self.whole()

@@ -26,6 +26,8 @@ from caffezoo.net.torch_module import NetworkModule, to_torch
 from caffezoo.training.feeds.base import Feed, FeedOptions, Prefetcher, make_feed
 from caffezoo.training.fillers import filled_weights
 
+LABELS_HINT = "are all labels below the number of classes, and all batches of one size?"
+
 
 @dataclass(frozen=True)
 class Output:
@@ -144,7 +146,11 @@ class TrainingNet:
         kind = self.device.partition(":")[0]
         with torch.autocast(kind, dtype=self.autocast, enabled=self.autocast is not None):
             for layer, bottoms, tops, dead in self.module.steps():
-                above = layer(*(values[b] for b in bottoms))
+                try:
+                    above = layer(*(values[b] for b in bottoms))
+                except RuntimeError as error:
+                    where, said = layer.node.layer.label, str(error).partition("\n")[0]
+                    raise TrainingError(f"it cannot run: {said}", where=where, hint=LABELS_HINT) from None
                 values.update(zip(tops, above, strict=True))
                 if self.keep_blobs:
                     for x in above:

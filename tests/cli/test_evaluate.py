@@ -117,23 +117,79 @@ def test_a_killed_evaluation_goes_on_with_the_same_command(files):
         (files / f"images/{i}.jpg").hardlink_to(files / f"images/{i % 6}.jpg")
     (files / "val.txt").write_text("\n".join(f"{i}.jpg {i % 6}" for i in range(6000)))
     command = [sys.executable, "-m", "caffezoo", "evaluate", *network_flags(files), *data_flags(files), "--json"]
+    command += ["--run", str(files / "run")]
     options = {"env": {**os.environ, "CAFFEZOO_CACHE": str(files / "cache")}, "text": True}
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
     end = time.monotonic() + 60
-    while not any(f.read_bytes().count(b"\n") > 20 for f in (files / "cache").glob("evaluations/*.jsonl")):
+    shards = files / "run/shards"
+    while not list(shards.glob("*.json")):
         assert running.poll() is None
         assert time.monotonic() < end
     running.kill()
     running.wait()
-    (journal,) = (files / "cache/evaluations").iterdir()
-    done = journal.read_bytes().count(b"\n") - 1
-    assert 20 <= done < 6000
+    done = len(list(shards.glob("*.json"))) * 128
+    assert 128 <= done < 6000
     finished = subprocess.run(command, capture_output=True, check=True, **options)
     assert f"going on after {done} of 6000 images (--no-resume starts anew)" in finished.stderr
     record = json.loads(finished.stdout)
     assert (record["images"], record["top1_error"]) == (6000, 0)
     assert record["confusion"] == [[k, k, 1000] for k in range(6)]
+    summary = (files / "run/summary.json").read_bytes()
+    again = subprocess.run([*command, "--no-resume"], capture_output=True, check=True, **options)
+    assert "going on" not in again.stderr
+    assert (files / "run/summary.json").read_bytes() == summary
+
+
+def test_without_a_directory_nothing_is_left(files, capsys, monkeypatch):
+    monkeypatch.setenv("CAFFEZOO_CACHE", str(files / "cache"))
+    assert run(capsys, "evaluate", *network_flags(files), *data_flags(files))[0] == 0
     assert list((files / "cache/evaluations").iterdir()) == []
+
+
+def test_two_protocols_of_a_sweep_and_what_became_of_every_image(files, capsys):
+    flags = [*network_flags(files), *data_flags(files), "--crop-sizes", "32..36:4", "--run", files / "run"]
+    status, out, err = run(capsys, "evaluate", *flags, "--per-image", files / "images.csv")
+    assert (status, err) == (0, "")
+    assert [line.split()[:5] for line in out.splitlines()[2:]] == [
+        ["net", "1", "crop", "36/32", "0.00"],
+        ["net", "1", "crop", "36/36", "0.00"],
+    ]
+    rows = (files / "images.csv").read_text().splitlines()
+    assert len(rows) == 13
+    assert rows[0].startswith("network,protocol,image,label,rank,class_1,probability_1,class_2")
+    assert rows[3].startswith(f"net,1 crop 36/32,{files / 'images/2.jpg'},2,0,2,")
+    assert sorted(p.name for p in (files / "run").iterdir()) == ["net_1_crop_36_32", "net_1_crop_36_36"]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    status, _, err = run(capsys, "evaluate", *flags, "--per-image", files / "images.parquet")
+    assert "going on after 12 of 12 images" in err
+    table = parquet.read_table(files / "images.parquet").to_pylist()
+    assert [(row["label"], row["rank"], row["class_1"]) for row in table] == [(k, 0, k) for k in [*range(6)] * 2]
+    status, _, err = run(capsys, "evaluate", *flags, "--per-image", files / "images.txt")
+    assert (status, "is no table that can be written" in err) == (2, True)
+
+
+def test_label_sets_of_lists(files, capsys):
+    (files / "other.txt").write_text("".join(f"{k}.jpg {(k + 1) % 6 if k < 3 else k}\n" for k in range(5)))
+    flags = [*network_flags(files), *data_flags(files), "--labels", f"{files / 'other.txt'}"]
+    status, out, err = run(capsys, "evaluate", *flags)
+    assert (status, err) == (0, "")
+    assert "top-1 error  60.00 %" in out
+    assert "(3 of 5)" in out
+    status, _, err = run(capsys, "evaluate", *flags[:-1], "2013")
+    assert (status, "unknown label set '2013'" in err) == (2, True)
+    status, _, err = run(capsys, "evaluate", *flags[:-1], "2012")
+    assert (status, "--labels 2012 are ImageNet's, and this network has other classes" in err) == (2, True)
+
+
+def test_published_label_sets_of_validation_images(files, capsys, monkeypatch):
+    known = write_imagenet(files, "2012")
+    real = [[], [known[1]], [0, known[2]], [1], [known[4]], [known[5]]]
+    monkeypatch.setattr("caffezoo.data.label_sets.real_labels", lambda cache=None: tuple(map(tuple, real)))
+    flags = [*network_flags(files), "--data", str(files / "images"), "--labels", "2012,real", "--json"]
+    status, out, _ = run(capsys, "evaluate", *flags, "--network-order", "2012")
+    assert status == 0
+    found = [(s["name"], s["images"], s["top1_error"]) for s in json.loads(out)["label_sets"]]
+    assert found == [("2012", 6, 0), ("real", 5, 20)]
 
 
 def test_results_without_record(files, capsys):
@@ -169,7 +225,7 @@ def without(flags, name, values=1):
         (lambda f: [*without(f, "--mean", 3), "--mean", "nan", "0", "0"], 2, "holds a value that is not finite"),
         (lambda f: [*without(f, "--std", 3), "--std", "1", "0", "1"], 2, "holds a value that is not above 0"),
         (lambda f: [*without(f, "--weights"), "--weights", "none.caffemodel"], 2, "none.caffemodel: no such file"),
-        (lambda f: [*f, "--crops", "7"], 2, "7 crops are no protocol; choose 1, 12 or 144"),
+        (lambda f: [*f, "--crops", "7"], 2, "7 crops are no protocol; choose 1, 10, 12, 144, or k x k"),
         (lambda f: [*f, "--crops", "144"], 2, "144 crops are not defined for crop size 32"),
         (lambda f: [*f, "--crop-size", "37"], 2, "crop size 37 does not fit into base size 36"),
         (lambda f: [*f, "--crop-size", "300", "--base-size", "9999"], 2, "base size 9999 is not in 1..4096"),

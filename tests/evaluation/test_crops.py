@@ -186,7 +186,7 @@ def test_one_pixel_becomes_a_flat_crop():
         ({"base_size": 256, "crop_size": 224, "channel_order": "grey"}, "mean .* is not one finite number"),
         ({"base_size": 0, "crop_size": 0}, "base size 0 is not in 1..4096 px"),
         ({"base_size": 10**9, "crop_size": 224}, "base size 1000000000 is not in"),
-        ({"base_size": 256, "crop_size": 224, "crops": 10}, "10 crops are no protocol; choose 1, 12 or 144"),
+        ({"base_size": 256, "crop_size": 224, "crops": 7}, "7 crops are no protocol; choose 1, 10, 12, 144, or k x k"),
         (
             {"base_size": 256, "crop_size": 227, "crops": 144},
             "for crop size 227; they are for crop sizes 224, 235, 299, 320",

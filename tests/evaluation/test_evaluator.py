@@ -7,17 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffezoo.errors import DataError, EngineError, ImageError, UsageError
+from caffezoo.errors import DataError, EngineError, ImageError, OutOfMemoryError, UsageError
+from caffezoo.evaluation.answer_keys import own_labels
 from caffezoo.evaluation.classification import Classification, classify
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.crops import cut_views
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.evaluator import evaluate, open_journal
+from caffezoo.evaluation.evaluator import evaluate, evaluate_together
+from caffezoo.evaluation.identity import default_run_path, identity
 from caffezoo.evaluation.images import read_image
 from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.metrics import ErrorRate
+from caffezoo.evaluation.outcomes import LabelSet
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
+from caffezoo.evaluation.runs.folder import Run
+from caffezoo.evaluation.runs.scoring import Subject
 from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.net.scores import Head
 
@@ -36,6 +41,32 @@ def scores(classifier, pictures):
     """Each picture's scores, run alone."""
     views = [cut_views(read_image(path), classifier.protocol)[0].pixels for path in pictures]
     return [classifier.engine.run(np.ascontiguousarray(v)[None])["prob"][0] for v in views]
+
+
+@pytest.fixture
+def many(pictures, tmp_path):
+    """Nineteen pictures: three shards of eight."""
+    again = [tmp_path / f"picture {i:02}.jpg" for i in range(11, 19)]
+    for i, path in enumerate(again):
+        path.write_bytes(Path(pictures[i]).read_bytes())
+    return [*pictures, *(str(path) for path in again)]
+
+
+@pytest.fixture
+def scores_of(classifier):
+    """Each picture's scores, run alone."""
+
+    def run(paths):
+        views = [cut_views(read_image(path), classifier.protocol)[0].pixels for path in paths]
+        return [classifier.engine.run(np.ascontiguousarray(v)[None])["prob"][0] for v in views]
+
+    return run
+
+
+def small_run(classifier, images, path):
+    """A run in shards of eight."""
+    one = Subject(classifier, images, (own_labels(images),))
+    return Run.open(path, identity(one), len(images.images), 8)
 
 
 def dataset(pictures, labels):
@@ -114,59 +145,121 @@ def test_an_interrupt_keeps_what_was_done(classifier, pictures, scores):
         evaluate(classifier, dataset(pictures, labels))
 
 
-@pytest.mark.parametrize("stop_after", [1, 6, 10])
-def test_an_interrupted_evaluation_goes_on_where_it_stopped(classifier, pictures, scores, tmp_path, stop_after):
-    images = dataset(pictures, [int(s.argsort()[-1 - i % 3]) for i, s in enumerate(scores)])
-    Path(pictures[4]).write_bytes(b"no image")
-    whole = evaluate(classifier, images)
+def subject(classifier, images):
+    return Subject(classifier, images, (own_labels(images),))
+
+
+@pytest.mark.parametrize("stop_after", [1, 8, 9, 15])
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(classifier, many, scores_of, tmp_path, stop_after):
+    images = dataset(many, [int(s.argsort()[-1 - i % 3]) for i, s in enumerate(scores_of(many))])
+    Path(many[4]).write_bytes(b"no image")
+    whole = evaluate(classifier, images, run=small_run(classifier, images, tmp_path / "whole"))
 
     def stop(progress):
         if progress.done == stop_after:
             raise KeyboardInterrupt
 
-    folder = tmp_path / "journals"
-    first = evaluate(classifier, images, journal=open_journal(folder, classifier, images), on_image=stop)
+    first_run = small_run(classifier, images, tmp_path / "run")
+    first = evaluate(classifier, images, run=first_run, on_image=stop)
+    first_run.close()
     assert (first.interrupted, first.images + len(first.unreadable)) == (True, stop_after)
-    (file,) = folder.iterdir()
-    classifier.engine.batches.clear()
-    journal = open_journal(folder, classifier, images)
-    assert len(journal.outcomes) == stop_after
+    assert not (tmp_path / "run/summary.json").exists()
+    run = small_run(classifier, images, tmp_path / "run")
+    assert run.done_images == stop_after // 8 * 8 - (8 if stop_after % 8 == 0 else 0)
     seen = []
-    second = evaluate(classifier, images, journal=journal, on_image=seen.append)
-    assert [p.done for p in seen] == list(range(stop_after + 1, 12))
-    assert seen[0].resumed == stop_after
+    second = evaluate(classifier, images, run=run, on_image=seen.append)
+    assert (seen[-1].done, seen[0].resumed) == (19, run.images - len(seen))
     assert (second.top1, second.top5, second.confusion) == (whole.top1, whole.top5, whole.confusion)
     assert (second.unreadable, second.interrupted) == (whole.unreadable, False)
-    assert second.seconds >= journal.seconds > 0
-    assert not file.exists()
-    assert open_journal(folder, classifier, images).outcomes == []
+    assert (tmp_path / "run/summary.json").read_bytes() == (tmp_path / "whole/summary.json").read_bytes()
+    done = evaluate(classifier, images, run=run)
+    assert done.summary() == second.summary()
 
 
-def test_strict_stops_at_what_the_journal_holds_too(classifier, pictures, tmp_path):
+def test_strict_stops_at_what_the_run_holds_too(classifier, pictures, tmp_path):
     images = dataset(pictures, [0] * 11)
     Path(pictures[1]).write_bytes(b"no image")
-
-    def stop(progress):
-        if progress.done == 3:
-            raise KeyboardInterrupt
-
-    evaluate(classifier, images, journal=open_journal(tmp_path / "journals", classifier, images), on_image=stop)
-    journal = open_journal(tmp_path / "journals", classifier, images)
+    run = small_run(classifier, images, tmp_path / "run")
+    evaluate(classifier, images, run=run)
     with pytest.raises(ImageError, match=r"picture 01\.jpg: not an image"):
-        evaluate(classifier, images, strict=True, journal=journal)
+        evaluate(classifier, images, strict=True, run=run)
 
 
-def test_other_settings_have_a_journal_of_their_own(classifier, pictures, tmp_path):
+def test_a_run_of_other_inputs_is_refused_and_what_differs_is_said(classifier, pictures, tmp_path):
     images = dataset(pictures, [0] * 11)
+    small_run(classifier, images, tmp_path / "run").close()
     others = [
-        (replace(classifier, protocol=Protocol(48, 32)), images),
-        (classifier, dataset(pictures, [1] * 11)),
-        (classifier, dataset(pictures[::-1], [0] * 11)),
+        (replace(classifier, protocol=Protocol(48, 32)), images, "protocol.base_size was 40 and is 48"),
+        (classifier, dataset(pictures, [1] * 11), "images_sha256 was"),
+        (classifier, dataset(pictures[::-1], [0] * 11), "images_sha256 was"),
+        (classifier, dataset(pictures[:9], [0] * 9), "images was 11 and is 9"),
     ]
-    paths = {open_journal(tmp_path / "journals", *settings).path for settings in [(classifier, images), *others]}
-    assert len(paths) == 4
+    for other, data, message in others:
+        with pytest.raises(DataError, match=message):
+            small_run(other, data, tmp_path / "run")
     (tmp_path / "net.caffemodel").write_text("others")
-    assert open_journal(tmp_path / "journals", classifier, images).path not in paths
+    with pytest.raises(DataError, match=r"weights_sha256 was .* name another directory"):
+        small_run(classifier, images, tmp_path / "run")
+    paths = {default_run_path(tmp_path, subject(one, data)) for one, data, _ in others}
+    assert len(paths) == 4
+
+
+def test_out_of_memory_halves_the_batch_and_says_so_once(classifier, many, scores_of, colour_engine):
+    class Little(colour_engine):
+        def run(self, batch):
+            if len(batch) > 2:
+                raise OutOfMemoryError("no memory", where="engine numpy")
+            return super().run(batch)
+
+    opened = []
+
+    def reopen(batch_size):
+        opened.append(batch_size)
+        return replace(little, engine=Little(batch_size=batch_size))
+
+    little = replace(classifier, engine=Little(batch_size=16), reopen=reopen)
+    images = dataset(many, [int(s.argmax()) for s in scores_of(many)])
+    notes = []
+    (result,) = evaluate_together([subject(little, images)], on_note=notes.append)
+    assert (result.top1, result.batch_size, opened) == (ErrorRate(0, 19), 2, [8, 4, 2])
+    assert notes[0] == "out of memory with a batch of 16: colours goes on with 8"
+    never = replace(little, reopen=None)
+    with pytest.raises(OutOfMemoryError, match=r"engine numpy, on .*picture 00"):
+        evaluate_together([subject(never, images)])
+
+
+def test_several_networks_in_one_pass_are_those_of_several_passes(classifier, many, colour_engine):
+    others = [
+        classifier,
+        replace(classifier, engine=colour_engine(seed=3)),
+        replace(classifier, engine=colour_engine(seed=4), protocol=Protocol(36, 32, 12, channel_order="RGB")),
+    ]
+    images = dataset(many, [i % 7 for i in range(19)])
+    Path(many[3]).unlink()
+    together = evaluate_together([subject(one, images) for one in others])
+    for one, found in zip(others, together, strict=True):
+        assert found.summary() == evaluate(one, images).summary()
+
+
+def test_label_sets_in_one_pass(classifier, many, scores_of):
+    best = [int(s.argmax()) for s in scores_of(many)]
+    images = dataset(many, best)
+    real = LabelSet("real", tuple(() if i < 5 else (best[i], 0) if i % 2 else ((best[i] + 1) % 7,) for i in range(19)))
+    (result,) = evaluate_together([Subject(classifier, images, (own_labels(images), real))])
+    assert [(r.name, r.top1) for r in result.rates] == [("labels", ErrorRate(0, 19)), ("real", ErrorRate(7, 14))]
+    record = json.loads(json.dumps(result.to_json()))
+    assert [one["top1_error"] for one in record["label_sets"]] == [0, 50]
+
+
+def test_a_subset_of_classes_takes_part_alone(classifier, many, scores_of):
+    scores = scores_of(many)
+    subset = (0, 3, 5)
+    labels = [subset[i % 3] for i in range(19)]
+    images = dataset(many, labels)
+    (result,) = evaluate_together([Subject(classifier, images, (own_labels(images),), subset)])
+    wrong = sum(max(subset, key=lambda k: s[k]) != label for s, label in zip(scores, labels, strict=True))
+    assert (result.top1, result.top5, result.class_subset) == (ErrorRate(wrong, 19), None, 3)
+    assert {guess for _, guess, _ in result.confusion} <= set(subset)
 
 
 def test_scores_that_are_not_finite_name_the_image(classifier, pictures):

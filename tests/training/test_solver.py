@@ -207,3 +207,8 @@ def test_missing_sources_are_named(layer, message):
 def test_an_unknown_net_is_one_line():
     with pytest.raises(PrototxtError, match=r"s\.prototxt: net 'none\.prototxt' does not exist"):
         make_solver(parse_solver('net: "none.prototxt" lr_policy: "fixed"', "s.prototxt"))
+
+
+def test_a_label_beyond_the_classes_is_named_by_its_layer():
+    with pytest.raises(TrainingError, match=r"layer 'loss' \(SoftmaxWithLoss\).*are all labels below"):
+        solver(net=NET.replace('type: "constant" value: 1', 'type: "constant" value: 7')).step(1)

@@ -1,0 +1,106 @@
+"""What ``caffezoo evaluate`` prints: one result in words, several as a table, and how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from caffezoo.cli.console import say, shown
+
+if TYPE_CHECKING:
+    from caffezoo.evaluation.metrics import ErrorRate
+    from caffezoo.evaluation.result import EvaluationResult, Progress
+
+SHOWN_UNREADABLE = 20
+
+
+def print_results(results: Sequence[EvaluationResult]) -> None:
+    """Print one result in full, several as a table."""
+    if len(results) == 1:
+        _print_one(results[0])
+        return
+    from caffezoo.cli.text_table import print_table
+
+    several_sets = any(len(result.rates) > 1 for result in results)
+    titles = ["network", "protocol", *(["labels"] if several_sets else []), "top-1", "at 95 %", "top-5", "images"]
+    rows = []
+    for result in results:
+        for rates in result.rates:
+            low, high = rates.top1.interval_percent
+            rows.append(
+                [
+                    result.network,
+                    result.protocol.name,
+                    *([rates.name] if several_sets else []),
+                    f"{rates.top1.percent:.2f}",
+                    f"[{low:.2f}, {high:.2f}]",
+                    f"{rates.top5.percent:.2f}" if rates.top5 else "-",
+                    str(rates.top1.images),
+                ]
+            )
+    first = results[0]
+    print(f"errors in percent, {_ran_on(first)}")
+    print_table(titles, rows, right=("top-1", "top-5", "images"))
+
+
+def _ran_on(result: EvaluationResult) -> str:
+    versions = f"{result.engine} {result.versions[result.engine]}"
+    streams = f"{result.streams} streams, " if result.streams > 1 else ""
+    threads = f", {streams}{result.threads} threads" if result.threads else ""
+    return f"{versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}"
+
+
+def _print_one(result: EvaluationResult) -> None:
+    p = result.protocol
+    sides = "short side" if p.resize == "short" else "both sides"
+    base = " + ".join(map(str, p.bases)) if p.scales else str(p.base_size)
+    order = "grey" if p.channel_order == "grey" else "B, G, R"
+    of_each = " for each pixel, on average" if p.mean_image is not None else ""
+    skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
+    crops = "the whole image" if p.fully_convolutional else "1 crop" if p.views == 1 else f"{p.views} crops"
+    print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
+    print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {shown(result.label_list)}")
+    print(f"protocol     {crops} of {p.crop_size} px, {sides} {base} px, {p.decoder}, {p.resizer}")
+    print(f"             mean {_levels(p.mean)}{of_each}, std {_levels(p.std)} ({order})")
+    print(f"ran on       {_ran_on(result)}")
+    print(f"speed        {result.images_per_second:.1f} images/s ({result.seconds:.1f} s)")
+    for rates in result.rates:
+        by = "" if len(result.rates) == 1 else f" by {shown(rates.name)}"
+        _print_rate(f"top-1 error{by}", rates.top1)
+        if rates.top5 is not None:
+            _print_rate(f"top-5 error{by}", rates.top5)
+    if result.calibration is not None:
+        print(f"calibration  expected error {100 * result.calibration.expected_error:.2f} points")
+
+
+def _print_rate(name: str, rate: ErrorRate) -> None:
+    low, high = rate.interval_percent
+    print(f"{name}  {rate.percent:.2f} %  [{low:.2f}, {high:.2f}] at 95 %  ({rate.errors} of {rate.images})")
+
+
+def _levels(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:g}" for v in values)
+
+
+def report_unreadable(result: EvaluationResult) -> None:
+    """Say which images could not be read."""
+    for path, reason in result.unreadable[:SHOWN_UNREADABLE]:
+        say("warning", f"{path}: {reason}")
+    if result.unreadable:
+        more = len(result.unreadable) - SHOWN_UNREADABLE
+        rest = f" ({more} more than shown)" if more > 0 else ""
+        count = f"{len(result.unreadable)} of {result.total}"
+        say("warning", f"{count} images are unreadable and not in the error rates{rest}")
+
+
+def running(progress: Progress, start: float) -> str:
+    """Return how fast an evaluation is, and its errors until now."""
+    parts = [f"{(progress.done - progress.resumed) / (time.perf_counter() - start):.1f} images/s"]
+    if progress.top1 is not None:
+        parts.append(f"top-1 error {progress.top1.percent:.2f}")
+    if progress.top5 is not None:
+        parts.append(f"top-5 error {progress.top5.percent:.2f}")
+    if progress.unreadable:
+        parts.append(f"{progress.unreadable} unreadable")
+    return "  ".join(parts)
