@@ -36,6 +36,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+NEAR = 0.6
+"""Ratio of ``difflib`` from which a known name is offered for an unknown one; below it, no guess is the better one."""
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = NEAR) -> list[str]:
+    """Return up to three known names that are most like a name, the nearest first; capitals do not count."""
+    from difflib import get_close_matches
+
+    by_fold = {k.casefold(): k for k in known}
+    return [by_fold[k] for k in get_close_matches(name.casefold(), by_fold, n=3, cutoff=cutoff)]
+
 
 class ZooError(Exception):
     """Base of every error of this package.
@@ -72,12 +83,10 @@ class UsageError(ZooError):
 class UnknownNameError(UsageError):
     """No such network, layer type, engine or output; ``nearest`` holds the closest known names."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> None:
-        from difflib import get_close_matches
-
-        by_fold = {k.casefold(): k for k in known}
-        close = get_close_matches(name.casefold(), by_fold, n=3, cutoff=0.4)
-        self.nearest = [by_fold[k] for k in close]
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, where: str | None = None, cutoff: float = NEAR
+    ) -> None:
+        self.nearest = nearest(name, known, cutoff=cutoff)
         hint = f"did you mean {', '.join(self.nearest)}?" if self.nearest else None
         super().__init__(f"unknown {kind} '{name}'", where=where, hint=hint)
 

@@ -101,19 +101,19 @@ class NetworkArguments:
 
         return fetch_with_progress(entry)
 
-    def open(self) -> Network:
-        """Return the network; with weights only where the user named a file of them."""
-        network = self.options.load(self.file)
+    def open(self, outputs: Sequence[str] | None = None) -> Network:
+        """Return the network, or what these blobs of it depend on; with weights only where the user named a file."""
+        network = self.options.load(self.file, outputs=outputs)
         tell_notes(network.notes)
         if self.weights is not None:
             network = network.with_weights_file(existing(self.weights))
             tell_notes(network.notes)
         return network
 
-    def open_with_weights(self) -> Network:
-        """Return the network with the weights that were named, or with the zoo's, fetched."""
+    def open_with_weights(self, outputs: Sequence[str] | None = None) -> Network:
+        """Return the network, or what these blobs of it depend on, with the weights that were named or fetched."""
         file, weights = self.file, self.weights_file
-        network = self.options.load(file)
+        network = self.options.load(file, outputs=outputs)
         tell_notes(network.notes)
         network = network.with_weights_file(weights)
         tell_notes(network.notes)
@@ -142,7 +142,7 @@ def short_note(notes: Iterable[str], *files: Path) -> str | None:
 
 def existing(path: Path) -> Path:
     """Return a file's path, or raise UsageError where it is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError("no such file", where=str(path))
     return path
 
@@ -215,6 +215,7 @@ def _flags(weights: bool, positional: bool, metavar: str) -> dict[str, Any]:
     option("phase", str, metavar="TEST|TRAIN", help="Which layers of a prototxt; default: TEST.")
     option("stage", list[str], metavar="NAME", help="A stage of a prototxt's rules (repeat for several).")
     option("level", int, metavar="N", help="The level of a prototxt's rules; default: 0.")
+    option("lenient", bool, "--lenient", help="Pass over fields that Caffe does not have, with a warning.")
     option("index", Path, help="Your own index, merged over the built-in one.")
     return flags
 
@@ -229,6 +230,7 @@ def resolve(
     phase: str | None = None,
     stage: Sequence[str] | None = None,
     level: int | None = None,
+    lenient: bool | None = None,
     index: Path | None = None,
     weights_taken: bool = True,
     default: str | None = None,
@@ -262,6 +264,7 @@ def resolve(
     target = ways[0] if ways else str(default)
     from_file = prototxt is not None or is_file(target)
     state: dict[str, Any] = {"phase": (phase or "TEST").upper(), "level": level or 0, "stages": tuple(stage or ())}
+    state["lenient"] = bool(lenient)
     return NetworkArguments(
         None if from_file else target,
         Path(target) if from_file else None,

@@ -75,17 +75,60 @@ def crops(
     networks: Annotated[
         list[str] | None, typer.Argument(metavar="[NET]...", help="Networks; all with two crop sizes if none.")
     ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--run", metavar="DIR", help="A sweep of `evaluate --crop-sizes ... --run DIR` instead."),
+    ] = None,
     folder: FolderOption = None,
     index: IndexOption = None,
 ) -> None:
     """Error against crop size: one panel a network, top-1 and top-5, one crop and twelve.
 
-    Example: `caffezoo plot crops resnet101-v2 dpn-92 senet --output crops.png`
-    """
-    from caffezoo.report.crop_plot import crop_figure
+    Examples:
 
+    `caffezoo plot crops resnet101-v2 dpn-92 senet --output crops.png`
+
+    `caffezoo evaluate --net dpn-92 --crop-sizes 224..416:16 --run sweep`, then
+
+    `caffezoo plot crops --run sweep --output sweep.svg`
+    """
+    from caffezoo.report.crop_plot import crop_figure, draw_panels, sweep_panels
+    from caffezoo.report.figure import check_ending
+
+    if runs:
+        from caffezoo.evaluation.comparison import run_folders
+        from caffezoo.evaluation.details import read_summary
+
+        if networks:
+            raise UsageError("networks are named by --run already")
+        check_ending(output)
+        panels = sweep_panels(read_summary(path) for given in runs for path in run_folders(given))
+        _save(draw_panels(panels), output)
+        return
     data = _data(output, folder, index)
     _save(crop_figure(data, networks or ()), output)
+
+
+@plot.command("reliability")
+def reliability(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of `evaluate --run`.")],
+    output: OutputOption,
+) -> None:
+    """How often networks are right, by how sure they were; with the expected calibration error of each.
+
+    Example: `caffezoo plot reliability runs/lite0 runs/lite2 --output reliability.svg`
+    """
+    from caffezoo.evaluation.comparison import run_folders
+    from caffezoo.evaluation.details import read_summary, run_calibration
+    from caffezoo.report.figure import check_ending
+    from caffezoo.report.reliability_plot import reliability_figure
+
+    check_ending(output)
+    curves = []
+    for path in (path for given in runs for path in run_folders(given)):
+        summary, found = read_summary(path), run_calibration(path)
+        curves.append((f"{summary['network']} {summary['protocol']['name']}", found.bins, found.expected_error))
+    _save(reliability_figure(curves), output)
 
 
 @plot.command("layers")

@@ -108,11 +108,12 @@ def study(
     _check(form, wanted, calibration, max_drop, seeded, weights, prototxt)
     options = {"crops": crops, "base_size": base_size, "crop_size": crop_size, "output": output, "threads": threads}
     setup = Setup(engine, batch_size, options)
+    names = _named(net, index) if net is not None else []
     dataset = open_dataset(data, val_file=val_file, limit=limit)
     studies: list[list[PrecisionResult]] = []
     mixed: dict[str, MixedPrecision] = {}
     given: dict[str, Any] = {"asked": recipes.ask(mean=mean, std=std, resize=resize)}
-    for recipe in _recipes(net, prototxt, weights, index, seeded, given):
+    for recipe in _recipes(names, prototxt, weights, index, seeded, given):
         images = _match(dataset, recipe, setup, seeded)
         first, *_ = wanted
         if calibration is not None:
@@ -163,7 +164,7 @@ def _check(
 
 
 def _recipes(
-    net: str | None,
+    names: Sequence[str],
     prototxt: Path | None,
     weights: Path | None,
     index: Path | None,
@@ -174,10 +175,10 @@ def _recipes(
     from caffezoo.precision.seeded import seeded_recipe
     from caffezoo.zoo.index import load_index
 
-    if net is None or prototxt is not None:
+    if not names or prototxt is not None:
+        net = names[0] if names else None
         yield recipes.make_recipe(resolve(net=net, prototxt=prototxt, weights=weights, index=index), **given)
         return
-    names = [name for part in net.split(",") for name in _names(part.strip(), index)]
     if weights is not None and len(names) > 1:
         raise UsageError("--weights is for one network")
     for name in names:
@@ -188,15 +189,15 @@ def _recipes(
             yield recipe
 
 
-def _names(pattern: str, index: Path | None) -> list[str]:
+def _named(nets: str, index: Path | None) -> list[str]:
+    """Return the names of networks that a list of names and patterns means."""
     from caffezoo.zoo.index import load_index
 
-    if not any(c in pattern for c in "*?["):
-        return [pattern]
-    found = load_index(index).names(pattern)
-    if not found:
-        raise UsageError(f"no network is named like '{pattern}'", hint="`caffezoo list` shows all")
-    return found
+    zoo, found = load_index(index), []
+    for part in (part.strip() for part in nets.split(",")):
+        names = zoo.names(part) if any(c in part for c in "*?[") else []
+        found += names or [zoo.network(part).name]  # raises with the nearest names
+    return list(dict.fromkeys(found))
 
 
 def _match(dataset: Dataset, recipe: Recipe, setup: Setup, seeded: bool) -> Dataset:
@@ -219,8 +220,7 @@ def _quantiser(recipe: Recipe, setup: Setup, calibration: str, dataset: Dataset)
     from caffezoo.precision.quantisation import calibration_files
     from caffezoo.precision.session import Quantiser
 
-    evaluated = [Path(image.path) for image in dataset.images]
-    return Quantiser(recipe, setup, calibration_files(calibration), evaluated)
+    return Quantiser(recipe, setup, calibration_files(calibration), dataset)
 
 
 def _baseline(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +64,7 @@ def scan(
         raise UsageError("--samples and --top are 0 or more; --data-statistics needs samples")
     if not low < high:
         raise UsageError(f"--low {low:g} is not below --high {high:g}")
-    network = _open(arguments, seeded, low, high)
+    network = _open(arguments, seeded, None if data_statistics else (low, high))
     batches = _batches(network, arguments, data, mean, std, samples, low, high) if samples else []
     if data_statistics:
         network = with_data_statistics(network, _joined(batches))
@@ -126,7 +126,8 @@ def layers(
         print(f"wrote {plot}")
 
 
-def _open(arguments: NetworkArguments, seeded: bool, low: float, high: float) -> Network:
+def _open(arguments: NetworkArguments, seeded: bool, inputs: tuple[float, float] | None) -> Network:
+    """Return the network; seeded weights fit the range of the inputs, or -2..2 where batch norm is to see the rest."""
     if not seeded:
         return arguments.open_with_weights()
     if arguments.weights is not None:
@@ -134,6 +135,7 @@ def _open(arguments: NetworkArguments, seeded: bool, low: float, high: float) ->
     from caffezoo.engines.seeding import seeded_weights
 
     network = arguments.open()
+    low, high = inputs or (-2.0, 2.0)
     return network.with_weights(seeded_weights(network, low=low, high=high)[0])
 
 
@@ -152,21 +154,10 @@ def _batches(
 
     if data is None:
         return [dict(seeded_inputs(network, i, batch=1, low=low, high=high)) for i in range(samples)]
-    from caffezoo.evaluation.asked import put_together
-    from caffezoo.evaluation.protocol import Protocol
-    from caffezoo.evaluation.sizes import image_input
-    from caffezoo.formats.data_layer import data_layer
     from caffezoo.precision.quantisation import CalibrationImages, calibration_files
 
-    entry = arguments.entry
-    preset = entry.preset("small") if entry is not None else None
-    channels, size = image_input(network.inputs, network.path)
+    protocol = recipes.input_protocol(arguments, network, recipes.ask(mean=mean, std=std))
     blob = next(name for name, shape in network.inputs.items() if len(shape) == 4)
-    layer = data_layer(network.prototxt.net, network.prototxt.lines)
-    asked = recipes.ask(mean=mean, std=std)
-    found = put_together(asked, channels=channels, known=preset, layer=layer, where=arguments.file).preprocessing
-    base = found.base_size if found.base_size is not None and found.base_size.holds(size) else size
-    protocol = Protocol.of(replace(found, base_size=base, crop_size=size, mean_image=None))
     return list(CalibrationImages(calibration_files(data)[:samples], protocol, blob))
 
 

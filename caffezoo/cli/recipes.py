@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from caffezoo.cli.network_arguments import NetworkArguments
     from caffezoo.data.opening import DataOptions
     from caffezoo.evaluation.asked import Asked
+    from caffezoo.evaluation.protocol import Protocol
     from caffezoo.evaluation.recipe import Recipe
+    from caffezoo.net.graph import Network
 
 MeanOption = Annotated[
     str | None,
@@ -65,7 +67,7 @@ OutputOption = Annotated[
     str | None, typer.Option(metavar="BLOB", help="The blob that holds the scores, where it is not the one chosen.")
 ]
 EngineOption = Annotated[str, typer.Option(help="What runs the network; see `caffezoo engines`.")]
-PrecisionOption = Annotated[str, typer.Option(metavar="float32|float16|bfloat16", help="Of the arithmetic.")]
+PrecisionOption = Annotated[str, typer.Option(metavar="float32|float16|bfloat16|int8", help="Of the arithmetic.")]
 BatchSizeOption = Annotated[int, typer.Option(help="Crops in a batch.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the engine; default: its own choice.")]
 CaffePythonOption = Annotated[
@@ -170,6 +172,24 @@ def make_recipe(
     else:
         recipe = Recipe.from_files(network.file, network.weights_file, asked, network.options)
     return _with_classes(recipe, network_order, labels, drop_background)
+
+
+def input_protocol(network: NetworkArguments, opened: Network, asked: Asked) -> Protocol:
+    """Return how images become the network's input at its present size: one crop, as asked or known."""
+    from dataclasses import replace
+
+    from caffezoo.evaluation.asked import put_together
+    from caffezoo.evaluation.protocol import Protocol
+    from caffezoo.evaluation.sizes import image_input
+    from caffezoo.formats.data_layer import data_layer
+
+    entry = network.entry
+    known = entry.preset("small") if entry is not None else None
+    channels, size = image_input(opened.inputs, opened.path)
+    layer = data_layer(opened.prototxt.net, opened.prototxt.lines)
+    found = put_together(asked, channels=channels, known=known, layer=layer, where=network.file).preprocessing
+    base = found.base_size if found.base_size is not None and found.base_size.holds(size) else size
+    return Protocol.of(replace(found, base_size=base, crop_size=size, mean_image=None))
 
 
 def _with_classes(recipe: Recipe, order: str | None, labels: Path | None, drop_background: bool) -> Recipe:

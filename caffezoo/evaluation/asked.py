@@ -169,6 +169,16 @@ def doubts(asked: Asked) -> list[str]:
     std = asked.std or ()
     low_mean = any(mean) and all(-1 <= v <= 1 for v in mean)
     low_std = bool(std) and all(v < 1 for v in std)
+    if low_std and not low_mean and len(set(std)) == 1 and (any(mean) or asked.mean is None):
+        return [
+            f"std {_text(std)} divides by less than 1, so inputs grow: is it a scale? Then give --scale {std[0]:.6g}"
+            f" (std {1 / std[0]:.6g}); or is it of values of 0..1? Then --std {_text([v * FULL for v in std])}"
+        ]
+    if asked.scale is not None and asked.scale > 1:
+        return [
+            f"scale {asked.scale:g} multiplies, so inputs grow beyond 0..255: is it a standard deviation? Then"
+            f" give --std {asked.scale:g}"
+        ]
     if low_mean or low_std:
         given = " and ".join(
             f"{name} {_text(values)}" for name, values, low in (("mean", mean, low_mean), ("std", std, low_std)) if low

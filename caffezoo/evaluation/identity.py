@@ -46,11 +46,20 @@ def identity(subject: Subject) -> dict[str, Any]:
         **facts(subject),
         "protocol": subject.classifier.protocol.to_json(),
         "options": subject.classifier.recipe.options.to_json(),
+        "image_names_sha256": _names_sha256(subject),
         "data": name if name == "sample" else os.path.abspath(name),
         "label_sets": [one.name for one in subject.label_sets],
         "label_sets_sha256": keys.hexdigest(),
         "class_subset": list(subject.subset) if subject.subset else None,
     }
+
+
+def _names_sha256(subject: Subject) -> str:
+    """Hash of the images' names in order, whatever their labels are numbered like."""
+    digest = hashlib.sha256()
+    for image in subject.dataset.images:
+        digest.update(f"{os.path.basename(image.path)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def default_run_path(folder: Path, subject: Subject) -> Path:

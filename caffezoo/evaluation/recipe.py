@@ -98,15 +98,19 @@ class Recipe:
 
         network = options.load(prototxt)
         layer = data_layer(network.prototxt.net, network.prototxt.lines)
-        channels = image_input(network.inputs, str(prototxt))[0]
-        found = put_together(asked or Asked(), channels=channels, layer=layer, where=prototxt)
+        channels, own = image_input(network.inputs, str(prototxt))
+        asked = asked or Asked()
+        found = put_together(asked, channels=channels, layer=layer, where=prototxt)
+        notes = found.notes
+        if asked.crop_size is not None and asked.crop_size != own:
+            notes += (f"crop size {asked.crop_size} px is asked for, and the input of {prototxt.name} is {own} px",)
         return cls(
             name=prototxt.stem,
             prototxt=prototxt,
             weights=weights,
             preprocessing=found.preprocessing,
             options=options,
-            notes=found.notes,
+            notes=notes,
             warnings=found.warnings,
         )
 

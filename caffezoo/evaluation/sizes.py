@@ -12,6 +12,7 @@ from caffezoo.formats.mean_file import MeanImage
 from caffezoo.formats.preprocessing import Preprocessing
 
 USUAL_BASE = 256  # px; the short side that ImageNet's networks of 224 to 256 px are shown
+SMALL_PART = 4  # a crop that is less than a quarter of the image is told
 SMALLEST_USUAL = 192  # px; inputs below it are not cut out of images of 256 px
 
 
@@ -64,6 +65,9 @@ def choose_sizes(
     if base is None:
         base, rule = _usual_base(crop)
         notes.append(f"base size: {base} px, {rule}; --base-size says otherwise")
+    if base.height * base.width > SMALL_PART * crop.height * crop.width:
+        part = crop.height * crop.width / (base.height * base.width)
+        notes.append(f"the crop of {crop} px is {part:.1%} of an image of {base} px")
     if image is not None and (crops != 1 or _size(image) not in (crop, base)):
         why = f"{crops} crops see other places" if crops != 1 else f"neither crop {crop} nor base {base} px"
         values = " ".join(f"{v:.6g}" for v in known.mean)

@@ -17,7 +17,7 @@ from caffezoo.formats.blob_reader import BlobReader
 from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.formats.legacy_v0 import V0_TYPES
-from caffezoo.formats.signature import HDF5_NAME, identify
+from caffezoo.formats.signature import HDF5_NAME, identify, remedy
 from caffezoo.formats.upgrade import TYPE_OF_V1_NUMBER, V1_TYPE_NAMES
 from caffezoo.formats.wire import DELIMITED, VARINT, WireError, WireField, walk_fields
 
@@ -63,7 +63,7 @@ def read_weights(path: str | PathLike[str], *, values: bool = True) -> WeightsFi
             return read_hdf5(name)
         foreign = foreign or _identify_text(name)
         if foreign is not None:
-            raise WeightsFileError(f"this is no caffemodel but {foreign}", where=name, hint="fetch the file again")
+            raise WeightsFileError(f"this is no caffemodel but {foreign}", where=name, hint=remedy(foreign))
         with (
             Path(name).open("rb", buffering=0) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer,

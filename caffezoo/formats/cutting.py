@@ -79,4 +79,7 @@ def cut_prototxt(prototxt: Prototxt, outputs: Iterable[str]) -> Prototxt:
     net.CopyFrom(prototxt.net)
     del net.layer[:]
     net.layer.extend(layers[i] for i in need.layers)
-    return replace(prototxt, net=net, lines=tuple(prototxt.lines[i] for i in need.layers))
+    kept = set(need.layers)
+    left_out = (layer.name for i, layer in enumerate(layers) if i not in kept)
+    lines = tuple(prototxt.lines[i] for i in need.layers)
+    return replace(prototxt, net=net, lines=lines, left_out=(*prototxt.left_out, *left_out))

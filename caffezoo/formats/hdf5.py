@@ -15,6 +15,7 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
 from caffezoo.formats.caffemodel_writer import replacing
 from caffezoo.formats.layer_keys import layer_keys
+from caffezoo.formats.signature import SOLVERSTATE_NAME, remedy
 
 MAX_GROUP_DEPTH = 32
 MAX_EXPANSION = 1000
@@ -69,6 +70,8 @@ def _missing_data(file: Any) -> str:
         return "this is no Caffe weights file but a Keras one"
     if "_layer_checkpoint_dependencies" in file:
         return "this is no Caffe weights file but a Keras 3 one"
+    if "learned_net" in file or "history" in file:
+        return f"this is no Caffe weights file but {SOLVERSTATE_NAME}: {remedy(SOLVERSTATE_NAME)}"
     return "this HDF5 file has no group /data, so it holds no Caffe weights"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from caffezoo.errors import PrototxtError
+from caffezoo.errors import PrototxtError, nearest
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import Prototxt
 
@@ -27,7 +28,7 @@ def filter_net(prototxt: Prototxt, phase: int = pb.TEST, level: int = 0, stages:
         if field.name in ("name", "force_backward", "debug_info"):
             setattr(net, field.name, value)
     net.state.CopyFrom(state)
-    lines = []
+    lines, left_out = [], []
     elsewhere: dict[str, str] = {}
     for layer, line in zip(prototxt.net.layer, prototxt.lines, strict=True):
         if layer.include and layer.exclude:
@@ -41,12 +42,13 @@ def filter_net(prototxt: Prototxt, phase: int = pb.TEST, level: int = 0, stages:
             net.layer.add().CopyFrom(layer)
             lines.append(line)
         else:
+            left_out.append(layer.name)
             flags = _flags(layer, state)
             elsewhere.update({top: f"layer '{layer.name}' makes it with {flags}" for top in layer.top if flags})
     for layer in net.layer:
         for top in layer.top:
             elsewhere.pop(top, None)
-    return Prototxt(net, prototxt.path, tuple(lines), prototxt.warnings, elsewhere)
+    return replace(prototxt, net=net, lines=tuple(lines), elsewhere=elsewhere, left_out=tuple(left_out))
 
 
 def _flags(layer: pb.LayerParameter, state: pb.NetState) -> str:
@@ -113,7 +115,5 @@ def check_structure(prototxt: Prototxt) -> None:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(known), n=2, cutoff=0.6)
+    close = nearest(name, known)[:2]
     return f"did you mean {' or '.join(close)}?" if close else None

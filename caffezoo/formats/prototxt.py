@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,9 +16,18 @@ from google.protobuf.message import Message
 from caffezoo.errors import PrototxtError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.scalars import format_float32, format_float64, is_repeated, quote_bytes, quote_string
-from caffezoo.formats.signature import identify
+from caffezoo.formats.signature import identify, remedy
 from caffezoo.formats.textformat import MAX_TEXT_CHARS, TextParser
-from caffezoo.formats.upgrade import upgrade_net
+from caffezoo.formats.unknown_fields import StrayField, UnknownField
+from caffezoo.formats.upgrade import TYPE_OF_V1_NUMBER, upgrade_net
+
+SOLVER_FIELDS = frozenset({
+    "net", "train_net", "test_net", "net_param", "train_net_param", "base_lr", "lr_policy", "max_iter", "test_iter",
+    "test_interval", "snapshot_prefix", "solver_mode", "solver_type", "momentum", "weight_decay", "stepsize",
+})  # fmt: skip
+"""Fields of a SolverParameter by which a solver's file is known."""
+
+_SOLVERS_NET = re.compile(r'^[ \t]*(?:train_)?net[ \t]*:[ \t]*["\']([^"\'\n]*)["\']', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,9 +43,13 @@ class Prototxt:
     lines : tuple of int
         Source line (1-based) of each ``net.layer[i]``; 0 where the upgrade made the layer.
     warnings : tuple of str
-        One line each: fields that nobody knows, V0 fields without a successor.
+        One line each: fields that are passed over, V0 fields without a successor.
     elsewhere : mapping of str to str
         Blobs that only layers of another state make, and how that state is asked for (``--phase TRAIN``).
+    strays : tuple of StrayField
+        Fields that Caffe does not have and that may change the answer.
+    left_out : tuple of str
+        Names of the file's layers that are not there in this state, or that no wanted blob needs.
     """
 
     net: pb.NetParameter
@@ -43,10 +57,19 @@ class Prototxt:
     lines: tuple[int, ...]
     warnings: tuple[str, ...]
     elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    strays: tuple[StrayField, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
-def read_prototxt(path: str | PathLike[str]) -> Prototxt:
+def read_prototxt(path: str | PathLike[str], *, lenient: bool = False) -> Prototxt:
     """Read and upgrade a prototxt file.
+
+    Parameters
+    ----------
+    path : path
+    lenient : bool
+        Pass over every field that no message has, with a warning. Otherwise only those of the forks that change
+        nothing; the others are kept as ``strays``, for which a network is refused.
 
     Raises
     ------
@@ -55,7 +78,7 @@ def read_prototxt(path: str | PathLike[str]) -> Prototxt:
         Caffe; ``where`` is ``path:line`` for the latter.
     """
     name = fspath(path)
-    return parse_prototxt(read_text(name), name)
+    return parse_prototxt(read_text(name), name, lenient=lenient)
 
 
 def read_text(path: str) -> str:
@@ -77,7 +100,7 @@ def read_text(path: str) -> str:
 def _decode(data: bytes, name: str) -> str:
     foreign = identify(data)
     if foreign is not None:
-        raise PrototxtError(f"this is no prototxt but {foreign}", where=name)
+        raise PrototxtError(f"this is no prototxt but {foreign}", where=name, hint=remedy(foreign))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise PrototxtError("the text is UTF-16", where=name, hint="save it as UTF-8")
     if b"\0" in data[: 1 << 20]:
@@ -86,8 +109,8 @@ def _decode(data: bytes, name: str) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
-def parse_prototxt(text: str, path: str = "<string>") -> Prototxt:
-    """Parse and upgrade the text of a prototxt; `path` stands in errors and warnings.
+def parse_prototxt(text: str, path: str = "<string>", *, lenient: bool = False) -> Prototxt:
+    """Parse and upgrade the text of a prototxt; `path` stands in errors and warnings, `lenient` as in `read_prototxt`.
 
     Raises
     ------
@@ -101,18 +124,31 @@ def parse_prototxt(text: str, path: str = "<string>") -> Prototxt:
     if net.layers and net.layer:
         line = max(parser.lines["layer"][0], parser.lines["layers"][0])
         raise PrototxtError("the file mixes 'layer' and 'layers' entries", where=f"{path}:{line}", hint="use one form")
-    warnings = [_unknown_warning(net, path, field.name, field.line, field.top) for field in parser.unknown]
+    if not net.layer and not net.layers and SOLVER_FIELDS.intersection(field.name for field in parser.unknown):
+        named = _SOLVERS_NET.search(text)
+        hint = f"its network is '{named[1]}'" if named else "its network stands in it, as net_param { ... }"
+        raise PrototxtError("this is a solver file, no network", where=path, hint=hint)
+    strays = [_stray(net, lines, field) for field in parser.unknown]
+    passed_over = [stray for stray in strays if lenient or stray.field.is_passed_over]
     upgraded = upgrade_net(net, path, lines)
-    return Prototxt(upgraded.net, path, upgraded.lines, (*warnings, *upgraded.warnings))
+    return Prototxt(
+        upgraded.net,
+        path,
+        upgraded.lines,
+        (*(stray.warning(path) for stray in passed_over), *upgraded.warnings),
+        strays=tuple(stray for stray in strays if stray not in passed_over),
+    )
 
 
-def _unknown_warning(net: pb.NetParameter, path: str, name: str, line: int, top: tuple[str, int] | None) -> str:
-    place = ""
-    if top is not None and top[0] in ("layer", "layers"):
-        layer = getattr(net, top[0])[top[1]]
-        layer_name = layer.name or (layer.layer.name if top[0] == "layers" else "")
-        place = f"layer '{layer_name}': "
-    return f"{path}:{line}: {place}unknown field '{name}' ignored"
+def _stray(net: pb.NetParameter, lines: Sequence[int], field: UnknownField) -> StrayField:
+    """Return an unknown field with the layer that it stands in."""
+    if field.top is None or field.top[0] not in ("layer", "layers"):
+        return StrayField(field)
+    entries, index = field.top
+    layer = net.layer[index] if entries == "layer" else net.layers[index]
+    name = layer.name or (layer.layer.name if isinstance(layer, pb.V1LayerParameter) else "")
+    kind = layer.type if isinstance(layer, pb.LayerParameter) else TYPE_OF_V1_NUMBER.get(layer.type, "")
+    return StrayField(field, lines[index], name, kind)
 
 
 def write_prototxt(net: Message) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 HDF5_NAME = "an HDF5 file"
+SOLVERSTATE_NAME = "a solverstate (the optimiser's memory)"
 BINARYPROTO_NAME = "a binaryproto (one blob, most likely a mean image)"
 HEAD_BYTES = 8192
 """So many bytes from the start are looked at."""
@@ -35,6 +36,7 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     # torch's legacy format: a pickled magic number comes first.
     (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a torch file (legacy format)"),
 )
+_IMPORTED = ("a torch ", "a Keras ", "a safetensors ")
 _HTML = re.compile(
     rb"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body|script|meta|title|div)\b", re.IGNORECASE | re.DOTALL
 )
@@ -66,6 +68,17 @@ def identify(source: str | PathLike[str] | bytes) -> str | None:
         return _identify_head(source[:HEAD_BYTES])
     with Path(source).open("rb") as file:
         return _identify_head(file.read(HEAD_BYTES))
+
+
+def remedy(kind: str) -> str:
+    """Return what to do about a file that is something else, by the name that `identify` gave it."""
+    if kind == SOLVERSTATE_NAME:
+        return "its weights are in the .caffemodel beside it"
+    if kind.endswith(" archive") and "npz" not in kind:
+        return "unpack it, and give what is in it"
+    if kind.startswith(_IMPORTED):
+        return "`caffezoo import` reads such weights"
+    return "fetch the file again"
 
 
 def _identify_head(head: bytes) -> str | None:
@@ -100,15 +113,16 @@ def _identify_head(head: bytes) -> str | None:
 
 def _identify_protobuf(head: bytes) -> str | None:
     """Recognise other protobuf messages, by the fields that they start with."""
+    # Caffe's SolverState: iter (1, varint), learned_net (2), which names the caffemodel. An ONNX model of few
+    # iterations begins alike, but no producer is called so.
+    if re.match(rb"\x08[\x80-\xff]*[\x00-\x7f]\x12[\x80-\xff]*[\x00-\x7f][^\x00-\x1f]*?\.caffemodel", head):
+        return SOLVERSTATE_NAME
     # ONNX ModelProto: ir_version (1, varint), then producer_name (2) or the graph (7) or opset_import (8).
     if re.match(rb"\x08[\x01-\x1f](?:[\x12\x1a\x22].[\x20-\x7e]{3}|[\x3a\x42])", head, re.DOTALL):
         return "an ONNX model"
     # BlobProto: num, channels, height, width as varints.
     if re.match(rb"\x08[\x80-\xff]*[\x00-\x7f]\x10[\x80-\xff]*[\x00-\x7f]\x18[\x80-\xff]*[\x00-\x7f]\x20", head):
         return BINARYPROTO_NAME
-    # Caffe's SolverState: iter (1, varint), learned_net (2), which names the caffemodel.
-    if re.match(rb"\x08[\x80-\xff]*[\x00-\x7f]\x12[\x80-\xff]*[\x00-\x7f][\x20-\x7e]*\.caffemodel", head):
-        return "a solverstate (the optimiser's memory; the weights are in the caffemodel beside it)"
     # TensorFlow GraphDef: node (1) { name (1), op (2) }, SavedModel: saved_model_schema_version (1), meta_graphs (2).
     if re.match(
         rb"\x0a[\x80-\xff]*[\x00-\x7f]\x0a.[\x20-\x7e]+\x12.[A-Z_][A-Za-z0-9_]+[\x12\x1a\x22\x2a]", head, re.DOTALL

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from caffezoo.errors import PrototxtError
 from caffezoo.formats.scalars import ScalarError, is_repeated, scalar_converter
+from caffezoo.formats.unknown_fields import UnknownField
 
 MAX_DEPTH = 64
 """Deepest nesting of messages that is read; Caffe's own messages nest four deep."""
@@ -41,15 +42,6 @@ _TOKEN = re.compile(
 )
 _BLANK = re.compile(r"(?:[ \t\r\n\f\v]++|#[^\n]*+)*+")
 _CLOSING = {"{": "}", "<": ">"}
-
-
-@dataclass(frozen=True)
-class UnknownField:
-    """A field that the message does not have; ``top`` is the top-level entry (field name, index) that it stands in."""
-
-    name: str
-    line: int
-    top: tuple[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -151,14 +143,14 @@ class TextParser:
         start = self._at
         if self._kinds[start] != "name":
             if self._symbol("["):
-                self._skip_unknown(self._extension_name(), start, depth)
+                self._skip_unknown(message, fields, self._extension_name(), start, depth)
                 return
             self._fail(f"expected a field name, found {self._found()}")
         name = self._values[start]
         self._at += 1
         field = fields.get(name)
         if field is None:
-            self._skip_unknown(name, start, depth)
+            self._skip_unknown(message, fields, name, start, depth)
         elif field.message is None:
             self._scalar_field(message, name, field)
         else:
@@ -254,8 +246,9 @@ class TextParser:
             self._at += 1
         return f"[{''.join(parts)}]"
 
-    def _skip_unknown(self, name: str, start: int, depth: int) -> None:
-        self.unknown.append(UnknownField(name, self._line_at(self._starts[start]), self._top))
+    def _skip_unknown(self, message: Message, fields: dict[str, _Field], name: str, start: int, depth: int) -> None:
+        line = self._line_at(self._starts[start])
+        self.unknown.append(UnknownField(name, line, message.DESCRIPTOR.name, tuple(fields), self._top))
         colon = self._symbol(":")
         if self._kinds[self._at] == "symbol" and self._values[self._at] in "{<[":
             self._skip_brackets(depth)

@@ -11,7 +11,7 @@ reported.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,15 @@ class Binding:
     notes: tuple[str, ...]
 
 
-def bind(nodes: Sequence[Node], file: WeightsFile) -> Binding:
+def bind(nodes: Sequence[Node], file: WeightsFile, left_out: Collection[str] = ()) -> Binding:
     """Give every layer of a network its blobs from a file.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+    file : WeightsFile
+    left_out : collection of str
+        Layers of the prototxt that are not in the network: they are nothing to be told of in the file.
 
     Raises
     ------
@@ -79,7 +86,8 @@ def bind(nodes: Sequence[Node], file: WeightsFile) -> Binding:
                 faults[node.key] = error
     if faults:
         raise _first(nodes, faults, file, whole=not filled)
-    unused = tuple(layer.name for layer in file.layers if layer.blobs and layer.name not in targets)
+    known = targets.keys() | set(left_out)
+    unused = tuple(layer.name for layer in file.layers if layer.blobs and layer.name not in known)
     if unused:
         shown = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
         notes.append(f"{file.path}: layers of the file that the network does not have: {shown}")

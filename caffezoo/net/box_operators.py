@@ -23,12 +23,12 @@ def detections_onnx(layer: DetectionOutput, scope: LayerScope) -> str:
     Raises
     ------
     LoweringError
-        Eta below 1, RefineDet's five bottoms, or nothing that could be kept.
+        Eta below 1, RefineDet's further bottoms, or nothing that could be kept.
     """
     param = layer.param
     if param.nms_param.eta < 1:
         raise scope.refuse("eta below 1 has no form in ONNX's NonMaxSuppression")
-    if len(scope.bottoms) == 5:
+    if len(scope.bottoms) > 3:
         raise scope.refuse("the first stage of RefineDet has no ONNX form here")
     if param.keep_top_k == 0 or not layer.classes or not layer.candidates(layer.prior_count(scope.bottom_shapes)):
         raise scope.refuse("it can keep no box")

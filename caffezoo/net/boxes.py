@@ -21,11 +21,12 @@ def areas(boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
     return found
 
 
-def overlaps(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
-    """Return the area that one box [4] shares with each of boxes [n, 4]."""
-    sides = np.minimum(one[2:], boxes[:, 2:]) - np.maximum(one[:2], boxes[:, :2]) + pixel
-    shared: np.ndarray = np.clip(sides, 0, None).prod(1)
-    return shared
+def overlaps(one: np.ndarray, boxes: np.ndarray, pixel: float = 0, *, ends: bool = False) -> np.ndarray:
+    """Return the area that one box [4] shares with each of boxes [n, 4]; with ``ends`` none where one ends before the
+    other starts, though a pixel's length might still make it some (Cascade R-CNN)."""
+    sides = np.minimum(one[2:], boxes[:, 2:]) - np.maximum(one[:2], boxes[:, :2])
+    shared: np.ndarray = np.clip(sides + pixel, 0, None).prod(1)
+    return np.where((sides < 0).any(1), 0, shared) if ends else shared
 
 
 def jaccard(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
@@ -44,6 +45,7 @@ def suppress(
     eta: float = 1,
     most: int | None = None,
     kind: str = "IOU",
+    ends: bool = False,
 ) -> np.ndarray:
     """Return the indices of boxes that greedy suppression leaves.
 
@@ -62,6 +64,8 @@ def suppress(
         Stop after so many; not with ``eta`` below 1.
     kind : {"IOU", "IOMU", "IOFU"}
         The shared area by the union, by the smaller area, or by the better box's area (MS-CNN).
+    ends : bool
+        See :func:`overlaps`.
     """
     if eta < 1:
         return _suppress_adaptively(boxes, threshold, pixel, eta)
@@ -72,7 +76,7 @@ def suppress(
         best, left = left[0], left[1:]
         kept.append(int(best))
         if len(left):
-            shared = overlaps(boxes[best], boxes[left], pixel)
+            shared = overlaps(boxes[best], boxes[left], pixel, ends=ends)
             whole = {
                 "IOU": size[best] + size[left] - shared,
                 "IOMU": np.minimum(size[best], size[left]),

@@ -10,6 +10,7 @@ float32.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,6 +19,7 @@ import numpy as np
 from caffezoo.errors import BindingError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.layer_keys import layer_keys
+from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import Affine, BlobId, Layer, make_layer
 
@@ -92,6 +94,12 @@ def fold(network: Network) -> Folding:
     weights = {key: item.blobs for key, item in zip(keys, left, strict=True) if item.blobs}
     result = network.rewritten(net, [item.line for item in left], weights, inputs=network.inputs)
     return Folding(result, tuple(work.folded), tuple(work.collapsed), tuple(work.kept.items()))
+
+
+def folded_for(network: Network, outputs: Collection[str]) -> Network:
+    """Return the part of a network that blobs depend on, folded where every one of them is still there afterwards."""
+    part = cut(network, outputs)
+    return fold(part).network if set(outputs) <= set(part.outputs) else part
 
 
 def _shared_layers(network: Network) -> set[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from caffezoo.errors import BindingError, UnknownLayerError, UnknownNameError
+from caffezoo.errors import BindingError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel import read_weights
 from caffezoo.formats.cutting import cut_prototxt
@@ -24,8 +24,9 @@ from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
 from caffezoo.net.given_shapes import with_given_inputs
-from caffezoo.net.layer import BlobId, Shape, layer_class, make_layer
+from caffezoo.net.layer import BlobId, Shape, make_layer
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
+from caffezoo.net.refusals import check_fields, check_layers, check_types
 
 __all__ = ["Network", "Node", "Weights"]
 
@@ -71,11 +72,14 @@ class Network:
         *,
         notes: Iterable[str] = (),
     ) -> None:
+        check_layers(prototxt)
         check_structure(prototxt)
         self.prototxt = with_given_inputs(prototxt, inputs or {})
+        check_types(self.prototxt)
+        passed_over = check_fields(self.prototxt)
         self.path = prototxt.path
         self.name = prototxt.net.name
-        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *notes)))
+        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *passed_over, *notes)))
         found: dict[str, Shape] = {}
         self.nodes = self._infer(dict(inputs or {}), found)
         self.inputs: Mapping[str, Shape] = MappingProxyType(found)
@@ -105,12 +109,14 @@ class Network:
         level: int = 0,
         stages: Sequence[str] = (),
         outputs: Sequence[str] | None = None,
+        lenient: bool = False,
     ) -> Network:
         """Read a prototxt and, where given, bind the weights of a caffemodel or HDF5 file to it.
 
         With ``outputs`` only the layers that these blobs depend on are read: other layers may be of any type.
+        ``lenient`` passes over fields that Caffe does not have, with a note.
         """
-        found = filter_net(read_prototxt(prototxt), phase, level, stages)
+        found = filter_net(read_prototxt(prototxt, lenient=lenient), phase, level, stages)
         net = cls(found if outputs is None else cut_prototxt(found, outputs), inputs)
         return net if weights is None else net.with_weights_file(weights)
 
@@ -146,7 +152,7 @@ class Network:
         ------
         WeightsFileError, BindingError
         """
-        bound = bind(self.nodes, read_weights(path))
+        bound = bind(self.nodes, read_weights(path), self.prototxt.left_out)
         return self._with(bound.weights, bound.notes)
 
     def with_weights(self, weights: Weights) -> Network:
@@ -268,34 +274,10 @@ class Network:
         """Return the shape of one version of a blob."""
         return next(s for node in self.nodes for top, s in zip(node.tops, node.top_shapes, strict=True) if top == blob)
 
-    def _check_types(self) -> None:
-        """Raise if there are layers of types that nobody has registered; the message names them all, with their lines.
-
-        Raises
-        ------
-        UnknownLayerError
-        """
-        places = zip(self.prototxt.net.layer, self.prototxt.lines, strict=True)
-        unknown = [(proto, line) for proto, line in places if layer_class(proto.type) is None]
-        if not unknown:
-            return
-        found: dict[str, list[str]] = {}
-        for proto, line in unknown:
-            found.setdefault(proto.type, []).append(f"'{proto.name}'" + (f" (line {line})" if line else ""))
-        if len(unknown) == 1:
-            make_layer(unknown[0][0], f"{self.path}:{unknown[0][1]}" if unknown[0][1] else self.path)
-        said = "; ".join(f"{kind}: {', '.join(where)}" for kind, where in sorted(found.items()))
-        raise UnknownLayerError(
-            f"{len(unknown)} layers of {len(found)} unknown type(s): {said}",
-            where=self.path,
-            hint="give their classes by --layers FILE.py",
-        )
-
     def _infer(self, override: dict[str, Shape], inputs: dict[str, Shape]) -> tuple[Node, ...]:
         shapes: dict[BlobId, Shape] = {}
         current: dict[str, BlobId] = {}
         nodes = []
-        self._check_types()
         keys = layer_keys(proto.name for proto in self.prototxt.net.layer)
         for proto, line, key in zip(self.prototxt.net.layer, self.prototxt.lines, keys, strict=True):
             where = f"{self.path}:{line}" if line else self.path

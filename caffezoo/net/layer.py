@@ -282,6 +282,9 @@ class Layer:
         return value + limit if value < 0 else value
 
 
+SURE = 0.8
+"""Ratio from which a layer type counts as a misspelt one: many of Caffe's types are alike."""
+
 _REGISTRY: dict[str, type[Layer]] = {}
 _L = TypeVar("_L", bound=type[Layer])
 
@@ -335,13 +338,16 @@ def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) 
     """
     cls = layer_class(proto.type)
     if cls is None:
-        hint = UnknownNameError("layer type", proto.type, layer_types()).hint
-        if not proto.bottom and proto.top:
-            hint = f"its tops are inputs with {shape_flags(proto.top)}"
-        raise UnknownLayerError(
-            f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where or None, hint=hint
-        )
+        raise unknown_layer(proto, where or None)
     return cls(proto, where, phase)
+
+
+def unknown_layer(proto: pb.LayerParameter, where: str | None = None) -> UnknownLayerError:
+    """Return the error for one layer of a type that nobody has registered."""
+    hint = UnknownNameError("layer type", proto.type, layer_types(), cutoff=SURE).hint
+    if not proto.bottom and proto.top:
+        hint = f"its tops are inputs with {shape_flags(proto.top)}"
+    return UnknownLayerError(f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where, hint=hint)
 
 
 def shape_flags(blobs: Sequence[str]) -> str:

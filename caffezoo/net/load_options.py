@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -31,6 +31,9 @@ class LoadOptions:
     shapes : tuple of (str, shape)
         Shapes of inputs by name: instead of the file's, and where it gives none (a data layer's database is not here).
 
+    lenient : bool
+        Pass over fields that Caffe does not have, with a note.
+
     Raises
     ------
     UsageError
@@ -41,6 +44,7 @@ class LoadOptions:
     level: int = 0
     stages: tuple[str, ...] = ()
     shapes: tuple[tuple[str, Shape], ...] = ()
+    lenient: bool = False
 
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
@@ -55,18 +59,24 @@ class LoadOptions:
                 raise UsageError(f"shape {list(shape)} of '{name}' holds more than {MAX_BLOB_VALUES} values")
 
     @classmethod
-    def of(cls, shapes: Mapping[str, Shape] | None = None, **state: Any) -> LoadOptions:
+    def of(cls, shapes: Mapping[str, Sequence[int]] | None = None, **state: Any) -> LoadOptions:
         """Return options with shapes from a mapping."""
         return cls(shapes=tuple((name, tuple(map(int, shape))) for name, shape in (shapes or {}).items()), **state)
 
-    def load(self, prototxt: str | PathLike[str], weights: str | PathLike[str] | None = None) -> Network:
+    def load(
+        self,
+        prototxt: str | PathLike[str],
+        weights: str | PathLike[str] | None = None,
+        *,
+        outputs: Sequence[str] | None = None,
+    ) -> Network:
         """Read a network; see :meth:`caffezoo.net.graph.Network.load`.
 
         Raises
         ------
         FormatError, NetworkError
         UnknownNameError
-            A shape is given for what is no input.
+            A shape is given for what is no input, or there is no such output.
         """
         return Network.load(
             prototxt,
@@ -75,6 +85,8 @@ class LoadOptions:
             phase=pb.Phase.Value(self.phase),
             level=self.level,
             stages=self.stages,
+            lenient=self.lenient,
+            outputs=outputs,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -84,8 +96,9 @@ class LoadOptions:
             "level": self.level,
             "stages": list(self.stages),
             "shapes": {name: list(shape) for name, shape in self.shapes},
+            "lenient": self.lenient,
         }
-        plain = {"phase": "TEST", "level": 0, "stages": [], "shapes": {}}
+        plain = {"phase": "TEST", "level": 0, "stages": [], "shapes": {}, "lenient": False}
         return {key: value for key, value in found.items() if value != plain[key]}
 
 

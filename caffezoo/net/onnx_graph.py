@@ -98,9 +98,11 @@ class LayerScope:
         self.top_shapes = node.top_shapes
         self.blobs = blobs
 
-    def for_part(self, node: Node) -> LayerScope:
-        """Return the scope of a layer that is a part of this one, on the same bottoms."""
-        return LayerScope(self._graph, node, self.bottoms, (), free_batch=self._free_batch)
+    def for_part(self, node: Node, bottoms: list[str] | None = None, blobs: tuple[np.ndarray, ...] = ()) -> LayerScope:
+        """Return the scope of a layer that is a part of this one, on the same bottoms if none are given."""
+        return LayerScope(
+            self._graph, node, self.bottoms if bottoms is None else bottoms, blobs, free_batch=self._free_batch
+        )
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append an operator with one output; an empty input name is an omitted optional input."""
@@ -274,7 +276,9 @@ class _Export:
         return dims
 
 
-def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: str = "float32") -> onnx.ModelProto:
+def with_image_input(
+    model: onnx.ModelProto, transform: Transform, input_dtype: str = "float32", *, reverse: bool = False
+) -> onnx.ModelProto:
     """Return a model that takes images in place of its one blob; see ``transform`` of :func:`to_onnx`.
 
     Parameters
@@ -282,7 +286,10 @@ def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: 
     model : onnx.ModelProto
         With one input, N x C x H x W; it stays as it is.
     transform : Transform
+        In the order of the blob's channels.
     input_dtype : {"float32", "uint8"}
+    reverse : bool
+        The images' channels come in the opposite order.
     """
     import onnx
 
@@ -290,7 +297,7 @@ def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: 
     graph = OnnxGraph()
     graph.reserve(node.name for node in model.graph.node)
     graph.reserve(tensor.name for tensor in model.graph.initializer)
-    normalised = _image_input(graph, blob.name, transform)
+    normalised = _image_input(graph, blob.name, transform, reverse)
     found = onnx.ModelProto()
     found.CopyFrom(model)
     for node in found.graph.node:
@@ -305,12 +312,15 @@ def with_image_input(model: onnx.ModelProto, transform: Transform, input_dtype: 
     return found
 
 
-def _image_input(graph: OnnxGraph, name: str, transform: Transform) -> str:
+def _image_input(graph: OnnxGraph, name: str, transform: Transform, reverse: bool = False) -> str:
     """Append cast, normalisation and layout change; return the NCHW tensor."""
     from onnx import TensorProto
 
     x = graph.op("Cast", [name], name=f"{name}/cast", to=TensorProto.FLOAT)
     x = graph.op("Transpose", x, name=f"{name}/nchw", perm=[0, 3, 1, 2])
+    if reverse:
+        order = graph.const(np.array([2, 1, 0]), f"{name}/order")
+        x = graph.op("Gather", [x[0], order], name=f"{name}/order", axis=1)
     mean = transform.mean_blob
     scale = (1.0 / transform.std_blob).astype(np.float32)
     if mean.any():

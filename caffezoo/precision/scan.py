@@ -22,6 +22,7 @@ CANCELLING_RATIO = 20.0
 """Mean over standard deviation from which on rounding a value near the mean (2^-11 of it) is a hundredth of the
 deviation that batch norm then brings to one."""
 SHOWN_CHANNELS = 5
+_ADDED = frozenset({"bias", "beta", "mean"})
 _OVERFLOW = FLOAT16_MAX + 16  # half a unit in the last place above the largest value
 
 
@@ -68,7 +69,8 @@ def scan(network: Network) -> list[Finding]:
     """Return what float16 does not hold of a network with weights, as published and folded, in the network's order.
 
     Zeros that are zeros in float32 too do not count. Weights that lose bits or flush are counted only where a channel
-    loses all of them: single small weights beside large ones change nothing.
+    loses all of them: single small weights beside large ones change nothing. What is added (bias, beta, mean) is only
+    looked at for overflow: where it is small, so is the loss. An epsilon counts only where it becomes 0.
     """
     return [*_form(network, "as published"), *_form(fold(network).network, "folded")]
 
@@ -93,7 +95,8 @@ def _findings(node: Node, form: str, name: str, rows: np.ndarray) -> Iterator[Fi
         (SUBNORMAL, (largest > FLOAT16_FLUSH) & (largest < FLOAT16_TINY), np.min),
     ):
         channels = np.flatnonzero(hit)
-        if channels.size:
+        harmless = (kind != OVERFLOWS and name in _ADDED) or (kind == SUBNORMAL and name == "epsilon")
+        if channels.size and not harmless:
             found = tuple(int(c) for c in channels)
             yield Finding(node.name, form, name, kind, found, len(rows), float(worst(largest[channels])))
 

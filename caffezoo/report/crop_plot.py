@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import DataError, UsageError
 from caffezoo.report.comparison import is_validation_error
@@ -81,22 +81,58 @@ def crop_figure(data: ZooData, names: Sequence[str] = ()) -> Figure:
         raise DataError("no network has errors at two crop sizes", where="the index and the results")
     if len(chosen) > MAX_PANELS:
         raise UsageError(f"{len(chosen)} panels are more than {MAX_PANELS}", hint="name the networks")
-    columns = min(len(chosen), 6 if len(chosen) > 12 else 4)
-    lines = ceil(len(chosen) / columns)
+    panels = [(name, crop_curves(data, name)) for name in chosen]
+    for name, curves in panels:
+        if not curves:
+            raise DataError("no error at a known base and crop size", where=f"network '{name}'")
+    return draw_panels(panels)
+
+
+def sweep_panels(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Curve]]]:
+    """Return the panels of runs' summaries: a network each, with its errors by crop size.
+
+    Raises
+    ------
+    DataError
+        Two runs of one network have the same crops at the same size.
+    """
+    found: dict[str, dict[tuple[int, int], dict[int, float]]] = {}
+    for summary in summaries:
+        protocol = summary["protocol"]
+        for top in (1, 5):
+            error = summary[f"top{top}_error"]
+            points = found.setdefault(summary["network"], {}).setdefault((top, protocol["crops"]), {})
+            if error is not None and points.setdefault(protocol["crop_size"], error) != error:
+                raise DataError(
+                    f"two runs of {summary['network']} have {protocol['crops']} crops of {protocol['crop_size']} px"
+                )
+    return [
+        (name, [Curve(top, crops, True, tuple(sorted(points.items()))) for (top, crops), points in curves.items()])
+        for name, curves in found.items()
+    ]
+
+
+def draw_panels(named: Sequence[tuple[str, Sequence[Curve]]]) -> Figure:
+    """Draw a panel for each network.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    """
+    columns = min(len(named), 6 if len(named) > 12 else 4)
+    lines = ceil(len(named) / columns)
     width, height = max(2.2 * columns, 4.4) + 0.4, 1.9 * lines + 1.0
     figure = new_figure(width, height, layout=None)
     figure.subplots_adjust(0.55 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.62 / height, hspace=0.25, wspace=0.12)
     panels = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
-    for name, axes in zip(chosen, panels, strict=False):
-        curves = crop_curves(data, name)
-        if not curves:
-            raise DataError("no error at a known base and crop size", where=f"network '{name}'")
+    for (name, curves), axes in zip(named, panels, strict=False):
         _draw(axes, name, curves)
-    for axes in panels[len(chosen) :]:
+    for axes in panels[len(named) :]:
         axes.set_visible(False)
     for axes in panels[::columns]:
         axes.set_ylabel("error, %")
-    for axes in panels[max(0, len(chosen) - columns) : len(chosen)]:
+    for axes in panels[max(0, len(named) - columns) : len(named)]:
         axes.set_xlabel("crop size, px")
         axes.tick_params(labelbottom=True)
     handles = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,8 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "check": (["check", "own", "--index", "{d}/index.yaml"], ["large kernel[red].prototxt", "layer 'conv[/1]'"]),
     "fold": (["fold", *FILES, "--samples", "1", "-o", "{d}/o[red]"], ["prob[red]", "o[red]"]),
+    "precision": (["precision", "--net", "x[/b]y"], ["'x[/b]y'"]),
+    "precision scan": (["precision", "scan", *FILES, "--samples", "0"], ["every value"]),
     "data": (["data", "inspect", "{d}/list[x].txt"], ["list[x].txt"]),
     "list": (["list", "--where", "top1[red] < 3"], ["top1[red]"]),
     "engines": (["engines", "--caffe-python", "/no/python[red]"], ["/no/python[red]"]),
@@ -107,7 +110,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
 
 
 def test_every_verb_is_tried() -> None:
-    assert {command.split(",")[0] for command in COMMANDS} == set(VERBS)
+    assert {re.split("[, ]", command)[0] for command in COMMANDS} == set(VERBS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -15,6 +15,7 @@ from caffezoo.cli.main import main
 from caffezoo.cli.network_arguments import parse_shapes, resolve
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import UsageError
+from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.net.graph import Network
 
@@ -24,7 +25,7 @@ layer { name: "images" type: "Data" top: "data" top: "label" include { phase: TR
         data_param { source: "train_lmdb" batch_size: 64 } transform_param { crop_size: 8 } }
 layer { name: "images" type: "Data" top: "data" top: "label" include { phase: TEST }
         data_param { source: "val_lmdb" batch_size: 10 } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" mystery_param { a: 1 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" forward_math: FLOAT16
         convolution_param { num_output: 4 kernel_size: 3 } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 3 } }
@@ -39,9 +40,10 @@ def files(tmp_path: Path) -> Path:
     """A training file without a size at TEST, weights with a layer too many, an image and a list."""
     (tmp_path / "net.prototxt").write_text(TRAIN_VAL)
     network = Network.load(tmp_path / "net.prototxt", inputs={"data": (1, 3, 8, 8)})
-    net = network.prototxt.net
-    net.layer.add(name="other", type="Convolution")
     weights = {**seeded_weights(network)[0], "other": (np.ones((1, 1, 1, 1), np.float32),)}
+    net = pb.NetParameter()
+    net.CopyFrom(network.prototxt.net)
+    net.layer.add(name="other", type="Convolution")
     write_caffemodel(tmp_path / "net.caffemodel", net, weights)
     cv2.imwrite(str(tmp_path / "a.png"), np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3))
     (tmp_path / "list.txt").write_text("a.png 0\n")
@@ -81,12 +83,12 @@ def test_every_verb_takes_every_spelling_and_says_each_note_once(
     arguments = [verb, *SPELLINGS[spelling], *SHAPE, *VERBS[verb]]
     status, out, err = run(capsys, *(a.format(d=files) for a in arguments))
     assert status == 0
-    assert err.count("unknown field 'mystery_param'") == 1
+    assert err.count("unknown field 'forward_math'") == 1
     assert err.count("does not have: other") == 1
     if "--json" in arguments:
         found = json.loads(out)
         notes = (found[0] if isinstance(found, list) else found)["notes"]
-        assert ["mystery_param" in note for note in notes] == [True, False]
+        assert ["forward_math" in note for note in notes] == [True, False]
         assert "does not have: other" in notes[1]
 
 
@@ -97,7 +99,7 @@ def test_time_tells_its_notes_once_and_takes_the_batch_of_the_shape(
     status, out, err = run(capsys, "time", files / "net.prototxt", *fast)
     record = json.loads(out)
     assert (status, record["batch_size"], record["crop_size"]) == (0, 2, 8)
-    assert err.count("mystery_param") == 1
+    assert err.count("forward_math") == 1
     assert len(record["notes"]) == 1
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.formats import caffe_pb2 as pb
-from caffezoo.formats.signature import HDF5_NAME, identify
+from caffezoo.formats.signature import HDF5_NAME, identify, remedy
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 """What torch's legacy files pickle first (torch/serialization.py, MAGIC_NUMBER)."""
@@ -86,6 +86,8 @@ FOREIGN = [
     (onnx_model(producer_name="pytorch"), "ONNX"),
     (pb.BlobProto(num=1, channels=3, height=256, width=256, data=[1, 2]).SerializeToString(), "binaryproto"),
     (b"\x08\xe8\x07\x12\x12iter_1000.caffemodel\x1a\x00", "solverstate"),
+    (b"\x08\x05\x12\x0cx.caffemodel\x1a\x18", "solverstate"),
+    (b"\x08\x05\x12\x1f/data/m\xc3\xbcll/a_iter_5.caffemodel.h5\x1a\x18", "solverstate"),
     (b"\x0a\x1e\x0a\x05input\x12\x0bPlaceholder\x2a\x08\x0a\x05dtype", "TensorFlow graph"),
     (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
 ]
@@ -125,3 +127,22 @@ def test_any_bytes_are_named_or_not(content: bytes) -> None:
 
 def test_many_comments_take_linear_time() -> None:
     assert identify(b"<!---->" * 1100) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (gzip.compress(b"x", mtime=0), "unpack it"),
+        (zip_of("net.caffemodel"), "unpack it"),
+        (tar(), "unpack it"),
+        (npz(), "fetch the file again"),
+        (b"<html>", "fetch the file again"),
+        (b"\x08\x05\x12\x0cx.caffemodel\x1a\x18", "its weights are in the .caffemodel beside it"),
+        (zip_of("archive/data.pkl", "archive/version"), "`caffezoo import`"),
+    ],
+    ids=["gzip", "zip", "tar", "npz", "html", "solverstate", "torch"],
+)
+def test_the_advice_fits_what_the_file_is(content: bytes, advice: str) -> None:
+    found = identify(content)
+    assert found is not None
+    assert advice in remedy(found)

@@ -92,9 +92,9 @@ def test_layers_of_one_name_and_without_a_name_are_told_apart_by_key() -> None:
 
 
 def test_what_is_made_of_a_network_keeps_lines_notes_path_and_phase() -> None:
-    text = SMALL.replace('name: "fc"', 'name: "fc" phase: TRAIN').replace("stride: 2 }", "stride: 2 } fork_field: 1")
+    text = SMALL.replace('name: "fc"', 'name: "fc" phase: TRAIN').replace("stride: 2 }", "stride: 2 } need_backward: 1")
     net = Network.from_text(text, path="n.prototxt", phase=pb.TRAIN)
-    assert any("fork_field" in note for note in net.notes)
+    assert any("need_backward" in note for note in net.notes)
     net = net.with_weights(
         {n.key: [np.zeros(s, np.float32) for s in n.blob_shapes] for n in net.nodes if n.blob_shapes}
     )

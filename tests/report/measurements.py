@@ -7,7 +7,7 @@ from typing import Any
 
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
-from caffezoo.evaluation.result import EvaluationResult
+from caffezoo.evaluation.result import EvaluationResult, SetRates
 from caffezoo.report.provenance import provenance
 
 
@@ -21,9 +21,10 @@ def evaluation_record(**changes: Any) -> dict[str, Any]:
         "std": (59.88, 59.88, 59.88),
         **changes.pop("protocol", {}),
     }
+    top1 = changes.pop("top1", ErrorRate(images * 2081 // 10000, images))
+    top5 = changes.pop("top5", ErrorRate(images * 547 // 10000, images))
     values: dict[str, Any] = {
-        "top1": ErrorRate(images * 2081 // 10000, images),
-        "top5": ErrorRate(images * 547 // 10000, images),
+        "rates": (SetRates("labels", top1, top5),),
         "seconds": 1234.5,
         "unreadable": (),
         "interrupted": False,

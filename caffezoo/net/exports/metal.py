@@ -76,7 +76,7 @@ def metal_layers(network: Network, names: tuple[str, ...] | None = None) -> Iter
     """
     nodes = [node for node in network.nodes if node.blob_shapes]
     for node in nodes:
-        if node.layer.kernel(network.weights[node.name], node.bottom_shapes) is None:
+        if node.layer.kernel(network.weights[node.key], node.bottom_shapes) is None:
             raise LoweringError(
                 "has weights and is no convolution or inner product", where=node.layer.label, hint="fold it first"
             )
@@ -134,16 +134,13 @@ def compare_metal(network: Network, folder: Path, names: tuple[str, ...] | None 
             continue
         deltas = []
         for file, ours in zip(files, (layer.weights, layer.bias), strict=True):
-            found = file.stat().st_size
-            if found != ours.size * DTYPE.itemsize:
-                raise WeightsFileError(f"has {found} bytes, wanted are {ours.size * DTYPE.itemsize}", where=str(file))
-            theirs = np.fromfile(file, DTYPE)
+            theirs = _read(file, ours.size)
             deltas.append(float(np.abs(theirs.astype(np.float64) - ours.reshape(-1)).max(initial=0)))
         yield MetalDelta(layer.name, *deltas)
 
 
 def _layer(network: Network, node: Node, name: str) -> MetalLayer:
-    blobs = network.weights[node.name]
+    blobs = network.weights[node.key]
     kernel = node.layer.kernel(blobs, node.bottom_shapes)
     assert kernel is not None
     weights = np.moveaxis(kernel, 1, -1)
@@ -155,3 +152,44 @@ def _layer(network: Network, node: Node, name: str) -> MetalLayer:
 
 def _file_name(layer: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in layer)
+
+
+def read_metal(network: Network, folder: Path, names: tuple[str, ...] | None = None) -> Network:
+    """Return a folded network with the weights of a folder's files.
+
+    Raises
+    ------
+    WeightsFileError
+        A file is missing or of another size.
+    LoweringError
+        A layer's blobs cannot be made of its files.
+    """
+    weights = dict(network.weights)
+    nodes = [node for node in network.nodes if node.blob_shapes]
+    for node, layer in zip(nodes, metal_layers(network, names), strict=True):
+        own = network.weights[node.key]
+        kernel = node.layer.kernel(own, node.bottom_shapes)
+        assert kernel is not None
+        values = [_read(folder / f"weights_{layer.name}.dat", layer.weights.size)]
+        file_order = (len(kernel), *kernel.shape[2:], kernel.shape[1])
+        values[0] = np.moveaxis(values[0].reshape(file_order), -1, 1)
+        blobs = [np.ascontiguousarray(values[0]).reshape(own[0].shape)]
+        bias = _read(folder / f"bias_{layer.name}.dat", layer.bias.size)
+        if len(own) > 1:
+            blobs.append(bias.reshape(own[1].shape))
+        again = node.layer.kernel(blobs, node.bottom_shapes)
+        if again is None or not np.array_equal(again, values[0]) or (len(own) == 1 and bias.any()):
+            raise LoweringError("its blobs cannot be made of its files", where=node.layer.label)
+        weights[node.key] = tuple(blobs)
+    return network.with_weights(weights)
+
+
+def _read(file: Path, count: int) -> np.ndarray:
+    try:
+        found = np.fromfile(file, DTYPE)
+    except OSError as error:
+        raise WeightsFileError(f"cannot be read: {error.strerror or error}", where=str(file)) from None
+    if found.size != count or file.stat().st_size != count * DTYPE.itemsize:
+        size = file.stat().st_size
+        raise WeightsFileError(f"has {size} bytes, wanted are {count * DTYPE.itemsize}", where=str(file))
+    return found.astype(np.float32)

@@ -21,11 +21,11 @@ class DetectionOutput(HostLayer):
     """Decodes offsets, keeps the best boxes of every class but the background, and of an image.
 
     Bottoms: offsets [N, P L 4] (L = 1 with ``share_location``, else ``num_classes``), confidences [N, P C], priors
-    [1, 2, 4 P], and for RefineDet also the confidences [N, P 2] and offsets [N, P 4] of its first stage. Of each class
-    stay boxes with a confidence above ``confidence_threshold``, at most ``nms_param.top_k`` of the best, suppressed by
-    overlap; of an image at most ``keep_top_k``. Top: [1, 1, M, 7]: image, class, confidence, x1, y1, x2, y2, by image
-    and falling confidence, as OpenCV orders them (SSD's Caffe has the classes of an image one after the other); one row
-    of -1 an image where nothing is left of any. Source: ``detection_output_layer.cpp`` of SSD.
+    [1, 2, 4 P], and for RefineDet also the confidences [N, P 2] and the offsets [N, P 4] of its first stage. Of each
+    class stay boxes with a confidence above ``confidence_threshold``, at most ``nms_param.top_k`` of the best,
+    suppressed by overlap; of an image at most ``keep_top_k``. Top: [1, 1, M, 7]: image, class, confidence, x1, y1, x2,
+    y2, by image and falling confidence, as OpenCV orders them (SSD's Caffe has the classes of an image one after the
+    other); one row of -1 an image where nothing is left of any. Source: ``detection_output_layer.cpp`` of SSD.
     """
 
     param_name = "detection_output_param"
@@ -40,8 +40,6 @@ class DetectionOutput(HostLayer):
             self.fail("takes eta above 0 and up to 1, and an nms_threshold that is not negative")
         if p.use_polygon:
             self.fail("use_polygon (TextBoxes++) is not supported", hint="leave the layer out and decode its bottoms")
-        if len(bottoms) == 4:
-            self.fail("takes 3 bottoms, or 5 (RefineDet)")
         priors = self.prior_count(bottoms)
         size = 4 * priors * (1 if p.share_location else classes)
         batch = bottoms[0][0]
@@ -88,9 +86,10 @@ class DetectionOutput(HostLayer):
         loc = bottoms[0].reshape(count, len(priors), -1, 4)
         scores = bottoms[1].reshape(count, len(priors), classes)
         first_loc = None
-        if len(bottoms) == 5:
+        if len(bottoms) > 3:
             weak = bottoms[3].reshape(count, -1, 2)[..., 1] < self.param.objectness_score
             scores = np.where(weak[..., None], np.arange(classes) == 0, scores)
+        if len(bottoms) > 4:
             first_loc = bottoms[4].reshape(count, -1, 4)
         used = None if self.param.variance_encoded_in_target else variances
         rows = []

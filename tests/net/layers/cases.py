@@ -183,6 +183,13 @@ CASES: dict[str, Case] = {
     ),
     "multinomial_logistic_loss": _many("MultinomialLogisticLoss", "", (4, 5), (4,), classes=5, low=0.0),
     "parameter": Case('name: "layer" type: "Parameter" top: "y" parameter_param { shape { dim: 2 dim: 3 } }', {}),
+    "continuation_indicator": Case(
+        'name: "layer" type: "ContinuationIndicator" top: "y"'
+        " continuation_indicator_param { time_step: 3 batch_size: 2 }",
+        {},
+    ),
+    "reverse": _one("Reverse", "reverse_param { axis: 0 }"),
+    "reverse_inner": _one("Reverse", "reverse_param { axis: 2 }"),
     "rnn": _many("RNN", "recurrent_param { num_output: 3 }", (4, 2, 5), (4, 2), classes=2),
     "rnn_exposed": _many(
         "RNN",

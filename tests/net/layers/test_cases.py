@@ -7,6 +7,7 @@ import pytest
 
 from caffezoo.net.layer import layer_types
 from tests.net.layers.cases import CASES, Case
+from tests.net.layers.fork_cases import FORK_CASES
 from tests.net.layers.opencv_runs import DETECTION_TYPES
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
@@ -15,7 +16,15 @@ WITHOUT_CASE = {"Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryDa
     "HDF5Output",
 }
 """Types without a bottom or without a top: their own tests hold them."""
-NOT_BATCH_FIRST = {"bias_two_bottoms", "batch_reindex", "parameter", "rnn_exposed", "lstm_static", "lstm_exposed"} | {
+NOT_BATCH_FIRST = {
+    "continuation_indicator",
+    "bias_two_bottoms",
+    "batch_reindex",
+    "parameter",
+    "rnn_exposed",
+    "lstm_static",
+    "lstm_exposed",
+} | {
     *("infogain_loss", "infogain_loss_axis"),
 }
 
@@ -41,5 +50,5 @@ def test_case_matches_caffe(name: str) -> None:
 
 
 def test_every_layer_type_has_a_case() -> None:
-    others = WITHOUT_CASE | DETECTION_TYPES
+    others = WITHOUT_CASE | DETECTION_TYPES | {layer_proto(f.case.layer).type for f in FORK_CASES.values()}
     assert {layer_proto(c.layer).type for c in CASES.values()} == set(layer_types()) - others

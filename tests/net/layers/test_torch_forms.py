@@ -25,7 +25,7 @@ from tests.oracle import (
 
 torch = pytest.importorskip("torch")
 
-NO_GRADIENT = {"Accuracy", "ArgMax", "Threshold"}
+NO_GRADIENT = {"ContinuationIndicator", "Accuracy", "ArgMax", "Threshold"}
 
 
 def one_layer(layer: str, shapes: dict[str, tuple[int, ...]]) -> Network:
