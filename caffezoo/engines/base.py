@@ -75,6 +75,8 @@ class Engine(ABC):
         The runtime's own choice if not given.
     profile : bool
         Let the runtime time its operators, for :meth:`operator_seconds`.
+    streams : int
+        Batches that :meth:`run` may be given at a time, from as many threads of the caller's, where the runtime can.
 
     Attributes
     ----------
@@ -106,6 +108,7 @@ class Engine(ABC):
     streams: int = 1
     """Batches that it runs at a time, for as many threads."""
     rounds_every_layer: ClassVar[bool] = False
+    takes_streams: ClassVar[bool] = False
     fixed_batch: bool = True
     """Whether the runtime was loaded for full batches only: then one that is not full is filled up."""
     _closed: bool = False
@@ -121,11 +124,15 @@ class Engine(ABC):
         precision: str = "float32",
         threads: int | None = None,
         profile: bool = False,
+        streams: int = 1,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size} is not positive")
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads are not positive")
+        if streams < 1 or (streams > 1 and not self.takes_streams):
+            raise UsageError(f"{streams} streams", where=f"engine {self.name}", hint="it runs one batch at a time")
+        self.streams = streams
         if precision not in PRECISIONS:
             raise UnknownNameError("precision", precision, PRECISIONS)
         if precision == EVERYTHING and not self.rounds_every_layer:
