@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.console import say, shown
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.errors import ImageError, UsageError
@@ -34,6 +35,7 @@ def classify(
     drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
+    calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 1,
     threads: recipes.ThreadsOption = None,
     top: Annotated[int, typer.Option(help="Classes to name.")] = 5,
@@ -75,6 +77,7 @@ def classify(
         labels=labels,
         drop_background=drop_background,
     )
+    calibrate([recipe], precision, calibration, engine=engine, output=output)
     classifier = open_classifier(
         recipe,
         crops=crops,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
 from caffezoo.cli.evaluation_output import print_results, report_unreadable, running
@@ -96,9 +97,23 @@ def evaluate(
     drop_background: recipes.DropBackgroundOption = False,
     engine: recipes.EngineOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
+    calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode; default: by the cores.")] = None,
+    streams: Annotated[
+        int | None, typer.Option(min=1, help="Batches under way at a time; default: a core each, where the engine can.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode; default: as many as cores.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Spread the run over a Ray cluster; without an address over workers on this machine.",
+        ),
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: workers, of --threads cores each. Default: all cores.")
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the run in a directory: what it depends on, outcomes, summary."),
@@ -138,11 +153,14 @@ def evaluate(
     from caffezoo.evaluation.evaluator import default_workers, evaluate_together
     from caffezoo.evaluation.per_image import check_ending, write_per_image
     from caffezoo.evaluation.protocol import mirrored_crops
+    from caffezoo.evaluation.runs.ray_pool import ray_scorer
     from caffezoo.evaluation.session import open_runs, open_subjects
     from caffezoo.zoo.resources import cache_dir
 
     if results is not None and not record:
         raise UsageError("--results is for --record")
+    if ray is None and ray_workers is not None:
+        raise UsageError("--ray-workers is for --ray")
     if per_image is not None:
         check_ending(per_image)
     store = writable_store(results) if record else None
@@ -170,6 +188,15 @@ def evaluate(
         labels_from=labels_from,
         options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
     )
+    calibrate(
+        known,
+        precision,
+        calibration,
+        dataset=dataset,
+        crop_sizes=parse_sizes(crop_sizes) if crop_sizes else (),
+        engine=engine,
+        output=output,
+    )
     subjects = open_subjects(
         known,
         dataset,
@@ -178,6 +205,7 @@ def evaluate(
         labels=sets,
         class_subset=class_subset,
         batch_size=batch_size,
+        streams=streams if ray is None else 1,
         on_note=lambda note: tell_notes([note], "note"),
         crops=mirrored_crops(crops) if mirror else crops,
         scales=tuple(parse_sizes(scales)) if scales else (),
@@ -204,6 +232,7 @@ def evaluate(
                 strict=strict,
                 on_image=lambda at: show(at.done, running(at, start)),
                 on_note=lambda note: say("note", note),
+                scorer=ray_scorer(ray, members=ray_workers, threads=threads or 1) if ray is not None else None,
             )
         if per_image is not None:
             write_per_image(per_image, list(zip(subjects, runs, strict=True)))

@@ -220,8 +220,7 @@ def _quantiser(recipe: Recipe, setup: Setup, calibration: str, dataset: Dataset)
     from caffezoo.precision.quantisation import calibration_files
     from caffezoo.precision.session import Quantiser
 
-    evaluated = [Path(image.path) for image in dataset.images]
-    return Quantiser(recipe, setup, calibration_files(calibration), evaluated)
+    return Quantiser(recipe, setup, calibration_files(calibration), dataset)
 
 
 def _baseline(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.calibration import quantise_jobs
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
 from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
@@ -126,6 +127,7 @@ def time(
     names = [BINARY] if caffe is not None else list(dict.fromkeys((engines or DEFAULT_ENGINE).split(",")))
     settings = [Settings(name, precision, threads, gpu, backward, caffe_python) for name in names]
     jobs = _jobs(arguments, preset, crop_size, batch)
+    quantise_jobs(jobs, precision)
     with_layers = layers if layers is not None else len({job.network for job in jobs}) == 1
     if caffe is None:
         _check(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class OpenVINOEngine(Engine):
     """
 
     name = "openvino"
+    takes_streams = True
 
     @classmethod
     def probe(cls) -> Installation:
@@ -45,6 +47,8 @@ class OpenVINOEngine(Engine):
             config["PERF_COUNT"] = True
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
+        if self.streams > 1:
+            config |= {"NUM_STREAMS": self.streams, "PERFORMANCE_HINT": "THROUGHPUT"}
         try:
             model = core.read_model(self._onnx().SerializeToString())
             kept = _read(model)  # OpenVINO drops inputs of which a layer reads no more than the shape
@@ -61,15 +65,21 @@ class OpenVINOEngine(Engine):
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
         self.fixed_batch = True
         self._request = compiled.create_infer_request()
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for request in [self._request, *(compiled.create_infer_request() for _ in range(self.streams - 1))]:
+            self._requests.put(request)
         self._fed = _read(compiled)
         self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        request = self._requests.get()
         try:
-            self._request.infer({name: x for name, x in feed.items() if name in self._fed}, share_inputs=True)
+            request.infer({name: x for name, x in feed.items() if name in self._fed}, share_inputs=True)
+            return {name: np.array(request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
-        return {name: np.array(self._request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
+        finally:
+            self._requests.put(request)
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
         if not self.profile:
@@ -79,6 +89,7 @@ class OpenVINOEngine(Engine):
 
     def _close(self) -> None:
         self._request = None
+        self._requests = queue.SimpleQueue()
         self._ports = {}
 
 

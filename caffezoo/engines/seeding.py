@@ -118,6 +118,9 @@ def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]
         mean, variance = draws[0] * np.float32(0.25), draws[1] * np.float32(0.5) + np.float32(1)
         rest = [1 + draws[3] * np.float32(0.25), draws[4] * np.float32(0.25)] if len(draws) == 5 else []
         return [mean * factor, variance * factor, np.full(node.blob_shapes[2], factor, np.float32), *rest]
+    if kind == "BN" and len(draws) == 4:
+        slope, bias, mean, variance = (d * np.float32(0.25) for d in draws)
+        return [slope + np.float32(1), bias, mean, variance + np.float32(1)]
     if kind == "Bias":
         return [d * np.float32(0.25) for d in draws]
     centre = np.float32(0.25 if kind == "PReLU" else 1)
@@ -172,7 +175,7 @@ class _Normalised:
         return getattr(self._layer, name)
 
     def onnx(self, scope: LayerScope) -> list[str]:
-        (top,) = self._layer.onnx(scope)
+        top, *others = self._layer.onnx(scope)
         mean = scope.op("ReduceMean", top, keepdims=0)
         difference = scope.op("Sub", top, mean)
         variance = scope.op("ReduceMean", scope.op("Mul", difference, difference), keepdims=0)
@@ -180,4 +183,4 @@ class _Normalised:
         log2 = scope.op("Mul", scope.op("Log", scope.op("Max", variance, floor)), scope.const(0.5 / math.log(2)))
         exponent = scope.op(self._round, log2)
         self._tensors[self._layer.name] = exponent
-        return [scope.op("Div", top, scope.op("Pow", scope.const(2.0), exponent))]
+        return [scope.op("Div", top, scope.op("Pow", scope.const(2.0), exponent)), *others]

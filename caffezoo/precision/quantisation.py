@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from caffezoo.data.base import IMAGE_ENDINGS
 from caffezoo.engines.quantised import Calibration, QuantisedNetwork, float_model, save_quantised
 from caffezoo.errors import DataError, EngineUnavailableError, NetworkError, PrecisionError, ZooError
 from caffezoo.evaluation.crops import cut_views
-from caffezoo.evaluation.dataset import SAMPLE
+from caffezoo.evaluation.dataset import SAMPLE, Dataset
+from caffezoo.evaluation.image_objects import ImageLike, Stored
 from caffezoo.evaluation.images import decode_image
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.net.graph import Network
@@ -113,29 +114,38 @@ def file_identity(file: Path) -> tuple[int, str]:
         raise DataError(f"cannot be read: {error.strerror or error}", where=str(file)) from None
 
 
-def refuse_overlap(calibration: Calibration, evaluated: Sequence[Path]) -> None:
+def refuse_overlap(calibration: Calibration, evaluated: Dataset) -> None:
     """Raise if an evaluated image was calibrated on.
 
-    Files are hashed only where the size is that of a calibration image.
+    Files are hashed only where the size is that of a calibration image, members of archives all.
 
     Raises
     ------
     DataError
     """
-    sizes = {size for size, _ in calibration.images}
     known = set(calibration.images)
-    for file in evaluated:
-        try:
-            if file.stat().st_size not in sizes:
-                continue
-        except OSError:
-            continue  # it will be counted as unreadable
-        if file_identity(file) in known:
+    sizes = {size for size, _ in known}
+    for image, item in zip(evaluated.images, evaluated.items(range(len(evaluated.images))), strict=True):
+        if _identity(item, sizes) in known:
             raise DataError(
                 "this image was calibrated on; an accuracy measured with it says too much",
-                where=str(file),
+                where=image.path,
                 hint="calibrate on other images than are evaluated",
             )
+
+
+def _identity(item: ImageLike, sizes: Collection[int]) -> tuple[int, str] | None:
+    """Return size and hash of an image; None where it cannot be one of ``sizes``, or cannot be read."""
+    try:
+        if isinstance(item, Stored):
+            content = item.content()
+            if not isinstance(content, bytes) or len(content) not in sizes:
+                return None
+            return len(content), hashlib.sha256(content).hexdigest()
+        path = Path(item)
+        return file_identity(path) if path.stat().st_size in sizes else None
+    except (OSError, DataError):
+        return None  # it will be counted as unreadable
 
 
 def quantise(

@@ -46,7 +46,7 @@ class Quantiser:
     setup : Setup
     files : sequence of Path
         Calibration images.
-    evaluated : sequence of Path
+    evaluated : Dataset, optional
         Images that will be evaluated, which may not be among them.
 
     Raises
@@ -55,7 +55,7 @@ class Quantiser:
         Calibration images that are evaluated, or cannot be read.
     """
 
-    def __init__(self, recipe: Recipe, setup: Setup, files: Sequence[Path], evaluated: Sequence[Path] = ()) -> None:
+    def __init__(self, recipe: Recipe, setup: Setup, files: Sequence[Path], evaluated: Dataset | None = None) -> None:
         one = replace(setup, batch_size=1)
         classifier = one.open(recipe, "float32")
         try:
@@ -65,7 +65,8 @@ class Quantiser:
         finally:
             classifier.close()
         self.name = recipe.name
-        refuse_overlap(self.images.hashes, evaluated)
+        if evaluated is not None:
+            refuse_overlap(self.images.hashes, evaluated)
 
     def quantise(self, keep: Sequence[str] = ()) -> QuantisedNetwork:
         """Quantise all layers but some; the cache holds the newest."""
@@ -80,6 +81,22 @@ class Quantiser:
         if found is None:
             raise PrecisionError("is not quantised", where=self.name)
         return quantisation_noise(model, found.model(), islice(self.images, RANKING_IMAGES))
+
+
+def check_cached(recipe: Recipe, setup: Setup, evaluated: Dataset) -> None:
+    """Refuse to evaluate images that the quantised network in the cache was calibrated on.
+
+    Raises
+    ------
+    DataError
+    """
+    classifier = setup.open(recipe, "float32")
+    try:
+        found = find_quantised(float_model(classifier.engine.network, classifier.engine.outputs))
+    finally:
+        classifier.close()
+    if found is not None:
+        refuse_overlap(found.calibration, evaluated)
 
 
 def run_study(

@@ -153,7 +153,7 @@ def compare_precisions(
     done = 0
     scored = score_images(
         panel,
-        (image.path for image in dataset.images),
+        dataset.items(range(len(dataset.images))),
         first.protocol,
         batch_size=min(c.engine.batch_size for c in classifiers),
         output=SCORES,

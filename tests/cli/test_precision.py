@@ -115,3 +115,39 @@ def test_scan_prints_both_forms_and_every_noise(files: Path, capsys) -> None:
     assert "as published: float16 holds every value" in out
     assert "folded: float16 holds every value" in out
     assert "of 3, scores by" in out
+
+
+def test_evaluate_and_classify_in_8_bits(files: Path, capsys) -> None:
+    pytest.importorskip("nncf", reason="needs NNCF: pip install 'caffezoo[int8]'")
+
+    def verb(*arguments: object) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    status, _, err = verb("evaluate", *flags(files), "--precision", "int8", "--json")
+    assert status == 1
+    assert "--calibration" in err
+    calibration = ["--calibration", files / "calibration"]
+    status, out, _ = verb("evaluate", *flags(files), "--precision", "int8", *calibration, "--json")
+    assert status == 0
+    assert json.loads(out)["precision"] == "int8"
+    network = [files / "net.prototxt", files / "net.caffemodel", "--mean", 100, "--base-size", 28]
+    status, out, _ = verb("classify", files / "images" / "00.png", *network, "--precision", "int8")
+    assert status == 0  # what evaluate has quantised is in the cache
+    (files / "images" / "00.png").write_bytes((files / "calibration" / "00.png").read_bytes())
+    status, out, err = verb("evaluate", *flags(files), "--precision", "int8", "--json", "--no-resume")
+    assert (status, out) == (1, "")
+    assert "calibrated on" in err
+    status, _, err = verb("evaluate", *flags(files), *calibration)
+    assert status == 2
+
+
+def test_times_in_8_bits_need_no_images(files: Path, capsys) -> None:
+    pytest.importorskip("nncf", reason="needs NNCF: pip install 'caffezoo[int8]'")
+    arguments = ["time", "--net", files / "net.prototxt", "--precision", "int8", "--iterations", "2", "--forward-only"]
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, arguments), "--json"])
+    assert not caught.value.code
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["precision"] == "int8"

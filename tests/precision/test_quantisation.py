@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from caffezoo.engines.quantised import Calibration, find_quantised, float_model
 from caffezoo.engines.registry import create_engine
 from caffezoo.engines.seeding import seeded_inputs
 from caffezoo.errors import DataError, NetworkError, PrecisionError
+from caffezoo.evaluation.dataset import open_dataset
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
@@ -143,13 +145,17 @@ def test_an_evaluated_image_may_not_be_calibrated_on(tmp_path: Path) -> None:
     folder = write_files(tmp_path)
     files = calibration_files(str(folder / "calibration"))
     images = CalibrationImages(files, Protocol(base_size=28, crop_size=24), "data")
-    evaluated = sorted((folder / "images").iterdir())
-    refuse_overlap(images.hashes, evaluated)
+    refuse_overlap(images.hashes, open_dataset(folder / "images", val_file=folder / "list.txt"))
     copy = folder / "images" / "copy.png"
     copy.write_bytes(files[4].read_bytes())
+    (folder / "list.txt").write_text("00.png 0\ncopy.png 1\n")
     with pytest.raises(DataError) as caught:
-        refuse_overlap(images.hashes, [*evaluated, copy])
+        refuse_overlap(images.hashes, open_dataset(folder / "images", val_file=folder / "list.txt"))
     assert caught.value.where == str(copy)
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        archive.write(copy, "copy.png")
+    with pytest.raises(DataError):
+        refuse_overlap(images.hashes, open_dataset(folder / "images.zip", val_file=folder / "list.txt"))
 
 
 def test_what_is_no_calibration(tmp_path: Path) -> None:

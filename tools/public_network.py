@@ -1,0 +1,236 @@
+"""One file of ``tools/public_networks.py``: load it, run it, and hold its outputs against a judge's.
+
+python tools/public_network.py FILE RESULT.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+TOLERANCE = 1e-4
+GUESSES = [
+    (3, 227, 227),
+    (3, 224, 224),
+    (3, 300, 300),
+    (3, 32, 32),
+    (1, 28, 28),
+    (3, 64, 64),
+    (1, 32, 32),
+    (3, 321, 321),
+]
+LABEL = re.compile(r"label|lbl|target|truth|\bgt|_gt|sim\b|class|sentence|word", re.I)
+MARKER = re.compile(r"cont|clip|mask|ind|indicator|.*_cont", re.I)
+
+
+def load(path: str) -> tuple[Any, bool]:
+    """Return a file's network, and whether the shape of a data layer had to be guessed."""
+    from caffezoo.errors import ZooError
+    from caffezoo.formats.phases import filter_net
+    from caffezoo.formats.prototxt import read_prototxt
+    from caffezoo.net.graph import Network
+
+    try:
+        return Network.load(path), False
+    except ZooError as error:
+        first = error
+    layers = filter_net(read_prototxt(path)).net.layer
+    tops = [top for layer in layers if not layer.bottom and layer.type != "Input" for top in layer.top]
+    if not tops or "unknown layer type" in str(first):
+        raise first
+    for image in GUESSES:
+        shapes = {
+            t: (2,) if LABEL.search(t) or (i and len(tops) > 1 and "data" not in t) else (2, *image)
+            for i, t in enumerate(tops)
+        }
+        for labels in ((2,), (2, 1, *image[1:])):
+            given = {t: labels if len(s) == 1 else s for t, s in shapes.items()}
+            try:
+                return Network.load(path, inputs=given), True
+            except ZooError:
+                continue
+    raise first
+
+
+def smaller(network: Any, most_macs: float) -> Any:
+    """Return the network at a batch of 2 at most, and at a size that leaves so many multiply-accumulates."""
+    from caffezoo.errors import ZooError
+
+    def attempt(change: Any) -> Any:
+        try:
+            return change()
+        except ZooError:
+            return network
+
+    sizes = {s[0] for s in network.inputs.values() if s}
+    if len(sizes) == 1 and max(sizes) > 2:
+        network = attempt(lambda: network.reshaped(batch=2))
+    images = [s for s in network.inputs.values() if len(s) == 4 and min(s[2:]) > 64]
+    if network.macs > most_macs and images:
+        part = (most_macs * 0.6 / network.macs) ** 0.5
+        height, width = (max(int(d * part) // 8 * 8, 64) for d in images[0][2:])
+        network = attempt(lambda: network.resized(height, width))
+    return network
+
+
+def inputs_of(network: Any) -> dict[str, np.ndarray]:
+    """Return seeded inputs: images of blocks, whole numbers where layers take labels, boxes within the image."""
+    from caffezoo.engines.seeding import hashed_uniform, seeded_inputs
+
+    whole = {b.name for n in network.nodes if n.layer.judges and len(n.bottoms) > 1 for b in n.bottoms[1:2]}
+    whole |= {
+        b.name for n in network.nodes if n.layer.type in ("Embed", "BatchReindex", "Filter") for b in n.bottoms[-1:]
+    }
+    image = next((s[2:4] for s in network.inputs.values() if len(s) == 4 and min(s[2:]) > 1), (64, 64))
+    found = {}
+    for name, shape in network.inputs.items():
+        x = seeded_inputs(network, batch=shape[0] if shape else 1)[name] if shape else np.ones((), np.float32)
+        if "im_info" in name and np.prod(shape) >= 3:
+            x = np.zeros(shape, np.float32)
+            x.reshape(shape[0], -1)[:, :3] = (*image, 1)
+        elif name in whole or MARKER.fullmatch(name) or (LABEL.search(name) and np.prod(shape[1:]) <= 64):
+            x = (x > 0).astype(np.float32)
+        elif "roi" in name.lower() and shape[-1:] == (5,):
+            u = abs(hashed_uniform(name, (shape[0], 5)))
+            low, span = u[:, 1:3] * 0.5 * image[::-1], 0.3 * np.array(image[::-1])
+            x = np.concatenate([np.zeros((shape[0], 1)), low, low + span * (0.5 + u[:, 3:])], 1).astype(np.float32)
+        found[name] = np.ascontiguousarray(x.reshape(shape))
+    return found
+
+
+def weights_of(network: Any) -> Any:
+    """Return seeded weights; they are not measured, which would take longer than the run."""
+    from caffezoo.engines.seeding import seeded_weights
+
+    return seeded_weights(network, exponents={}, period=4099)[0]
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
+    """Return the largest difference by the largest value; inf where shapes, NaN or infinities differ."""
+    if found.shape != wanted.shape:
+        return float("inf"), f"shape {list(found.shape)}, not {list(wanted.shape)}"
+    found, wanted = found.astype(np.float64), wanted.astype(np.float64)
+    odd = [np.where(np.abs(x) < 1e37, 0.0, np.sign(x)) for x in (found, wanted)]
+    if not np.array_equal(*odd, equal_nan=True):
+        return float("inf"), "NaN or infinity elsewhere"
+    plain = odd[1] == 0
+    if not plain.any():
+        return 0.0, ""
+    top, delta = float(abs(wanted[plain]).max()), float(abs(found - wanted)[plain].max())
+    return delta / top if top else float("inf") * (delta > 0) if delta else 0.0, ""
+
+
+def judged_by_caffe(path: str, network: Any, inputs: Any, raw: bool) -> dict[str, np.ndarray]:
+    from caffezoo.engines.caffe_process import CaffeProcess
+    from caffezoo.formats.prototxt import write_prototxt
+    from caffezoo.net.plain import as_deploy
+    from tests.oracle import oracle_python
+
+    text = Path(path).read_text("utf-8", "replace") if raw else write_prototxt(as_deploy(network))
+    text = re.sub(r"engine\s*:\s*CUDNN", "engine: CAFFE", text)  # a Caffe without a GPU ends itself over it
+    with CaffeProcess(oracle_python(), threads=1, timeout_s=120) as process:
+        process.load(text, network.weights, inputs={k: v.shape for k, v in inputs.items()})
+        return process.run(inputs)
+
+
+def judge(path: str, network: Any, inputs: Any, found: Any, raw: bool) -> dict[str, Any]:
+    """Return what a judge says of the outputs."""
+    from caffezoo.errors import CaffeAbortError, ZooError
+    from tests.opencv_oracle import OpenCVError, opencv_outputs, opencv_python
+
+    said: dict[str, Any] = {}
+    try:
+        wanted, said["judge"] = judged_by_caffe(path, network, inputs, raw), "Caffe"
+    except CaffeAbortError as error:
+        said["caffe"] = error.message[:200]
+    except ZooError as error:
+        return {"state": "only here", "caffe": f"not judged: {error}"[:200]}
+    if "judge" not in said:
+        if opencv_python() is None:
+            return {"state": "only here", **said}
+        try:
+            wanted, said["judge"] = opencv_outputs(network, inputs, list(network.outputs)), "OpenCV"
+        except (OpenCVError, ZooError, KeyError) as error:
+            return {"state": "only here", "opencv": str(error)[:200], **said}
+    own_statistics = re.search(r"use_global_stats\s*:\s*false", Path(path).read_text("utf-8", "replace"))
+    worst, first = 0.0, ""
+    if said["judge"] == "Caffe" and set(wanted) != set(found):
+        worst, first = float("inf"), f"outputs {sorted(found)[:5]}, not {sorted(wanted)[:5]}"
+    for name in [n for n in found if n in wanted]:
+        x, y = found[name], wanted[name]
+        if said["judge"] == "OpenCV" and x.size == y.size:
+            y = y.reshape(x.shape)  # OpenCV drops and adds axes of 1
+        far, why = distance(x, y)
+        worst = max(worst, far)
+        if far > TOLERANCE and not first:
+            first = f"output {name}: {far:.2g} {why}".strip()
+    if first and own_statistics:
+        return {"state": "only here", "caffe": "not judged: this Caffe has no statistics of the batch", **said}
+    return {"state": "differs" if first else "agrees", "worst": worst, "why": first, **said}
+
+
+def one(args: argparse.Namespace) -> None:
+    """Run one file; what is known so far stands in the result's file."""
+    from caffezoo.errors import CaffeAbortError, PrototxtError, ZooError
+
+    limit = args.memory_mb << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    known: dict[str, Any] = {"state": "failed", "why": "while it was loaded"}
+
+    def note(**more: Any) -> None:
+        known.update(more)
+        Path(args.result).write_text(json.dumps(known, default=str))
+
+    note()
+    try:
+        network, guessed = load(args.file)
+        note(layers=len(network.nodes), guessed=guessed, why="while it was run")
+        full = network.macs
+        network = smaller(network, args.most_gmacs * 1e9)
+        note(gmacs=round(full / 1e9, 2), run_gmacs=round(network.macs / 1e9, 2))
+        network = network.with_weights(weights_of(network))
+        inputs = inputs_of(network)
+        from caffezoo.engines.registry import create_engine
+
+        with create_engine("openvino", network, threads=args.threads) as engine:
+            found = engine.run(inputs)
+        raw = not guessed and all(n.layer.type == "Input" for n in network.nodes if n.layer.is_input)
+        note(state="only here", why="", caffe="not judged: beyond its limits")
+        note(**{"caffe": "", **judge(args.file, network, inputs, found, raw)})
+    except ZooError as error:
+        note(state="refused", error=type(error).__name__, why=str(error)[:600])
+        if isinstance(error, PrototxtError):
+            from caffezoo.engines.caffe_process import CaffeProcess
+            from tests.oracle import oracle_python
+
+            try:
+                with CaffeProcess(oracle_python(), threads=1, timeout_s=60) as process:
+                    process.load(Path(args.file).read_text("utf-8", "replace"))
+            except CaffeAbortError:
+                note(state="no network")
+            except ZooError:
+                pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("result")
+    parser.add_argument("--memory-mb", type=int, default=8000)
+    parser.add_argument("--most-gmacs", type=float, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    one(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
