@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Run": {
         "classify": ("caffezoo.cli.classify", "classify"),
+        "detect": ("caffezoo.cli.detect", "detect"),
     },
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),

@@ -17,7 +17,9 @@ from caffezoo.net.transform import Transform
 
 
 class Finder(Protocol):
-    """What finds objects in an image."""
+    """What finds objects in an image; ``threshold`` is the lowest score that counts where nobody says."""
+
+    threshold: float
 
     def detect(self, image: np.ndarray, threshold: float) -> tuple[Detection, ...]:
         """Return the objects of an image [height, width, 3] (BGR, uint8) with at least this score."""
@@ -69,6 +71,8 @@ class Detector:
         It makes no boxes, or takes no images.
     """
 
+    threshold: float = 0.5
+
     def __init__(
         self,
         network: Network,
@@ -98,7 +102,7 @@ class Detector:
         )
         self.engine = engine
 
-    def detect(self, image: np.ndarray, threshold: float = 0.5) -> tuple[Detection, ...]:
+    def detect(self, image: np.ndarray, threshold: float = threshold) -> tuple[Detection, ...]:
         """See :class:`Finder`.
 
         Raises

