@@ -261,7 +261,8 @@ def finish(
     lines = []
     for result, subject in zip(found, subjects, strict=True):
         for warning in result.warnings:
-            say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
+            if warning not in subject.classifier.warnings:  # those were told before the first image
+                say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
         recipe = subject.classifier.recipe
         note = short_note(subject.classifier.network_notes, recipe.prototxt, recipe.weights)
         lines.append(json.dumps({**result.to_json(), "note": note, **provenance(given_command())}))

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "data": ("caffezoo.cli.data", "data"),
     },
     "Run": {
+        "run": ("caffezoo.cli.run", "run"),
         "classify": ("caffezoo.cli.classify", "classify"),
         "detect": ("caffezoo.cli.detect", "detect"),
     },
