@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),
+        "noise": ("caffezoo.cli.noise", "noise"),
         "compare": ("caffezoo.cli.compare", "compare"),
         "runs": ("caffezoo.cli.runs", "runs"),
         "time": ("caffezoo.cli.time", "time"),

@@ -180,6 +180,14 @@ class Layer:
         """
         return None
 
+    def sliding(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> Folded | None:
+        """Return the layer as one that gives a map where its bottom is larger, None if it does so as it stands."""
+        return None
+
+    def other_rounding(self) -> pb.LayerParameter | None:
+        """Return the layer with its windows counted the other way, up or down; None where it counts none."""
+        return None
+
     def carries(self, bottoms: Sequence[Shape]) -> bool:
         """Whether every value of its tops is one of its bottoms', or a mean of them at other places of one class.
 
