@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "run": ("caffezoo.cli.run", "run"),
         "classify": ("caffezoo.cli.classify", "classify"),
+        "detect": ("caffezoo.cli.detect", "detect"),
     },
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),

@@ -101,6 +101,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["conv[/1]", "o[red]"],
     ),
     "classify": (["classify", "{d}/a[blue].png", "{d}/b[blue].png", *NETWORK], ["a[blue].png", "b[blue].png: "]),
+    "detect": (["detect", "{d}/a[blue].png", *NETWORK[:-2]], ["net[red].prototxt: it is no detector"]),
     "evaluate": (["evaluate", *NETWORK, "--data", "{d}/list[x].txt", "--no-resume"], ["net[red]", "list[x].txt"]),
     "time": (
         ["time", "--net", "{net}", "--engine", "openvino", "--iterations", "2", "--forward-only"],
