@@ -13,21 +13,42 @@ Examples
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from caffezoo.api import ZooNetwork, list_networks, network
+    from caffezoo.api import ZooNetwork, create_transform, fetch, list_networks, network, read_caffemodel
+    from caffezoo.errors import ZooError
+    from caffezoo.model.evaluating import evaluate
+    from caffezoo.model.loading import load
+    from caffezoo.model.model import Model
 
-__all__ = ["ZooNetwork", "list_networks", "network"]
+__all__ = [
+    "Model",
+    "ZooError",
+    "ZooNetwork",
+    "create_transform",
+    "evaluate",
+    "fetch",
+    "list_networks",
+    "load",
+    "network",
+    "read_caffemodel",
+]
+
+_PLACES = {
+    "Model": "caffezoo.model.model",
+    "ZooError": "caffezoo.errors",
+    "evaluate": "caffezoo.model.evaluating",
+    "load": "caffezoo.model.loading",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        import caffezoo.api
-
-        return getattr(caffezoo.api, name)
+        return getattr(importlib.import_module(_PLACES.get(name, "caffezoo.api")), name)
     raise AttributeError(f"module 'caffezoo' has no attribute '{name}'")
 
 

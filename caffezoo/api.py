@@ -1,4 +1,4 @@
-"""The Python face of the zoo: find a network, load it, feed it.
+"""The Python face of the zoo: find a network, fetch it, read it, feed it.
 
 Stands above all rooms, because an entry of the index (:mod:`caffezoo.zoo`) and what it computes (:mod:`caffezoo.net`)
 know nothing of each other.
@@ -7,12 +7,18 @@ know nothing of each other.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from caffezoo.zoo.entry import NetworkEntry
 from caffezoo.zoo.index import load_index
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from caffezoo.evaluation.image_transform import ImageTransform
+    from caffezoo.model.model import Model
     from caffezoo.net.graph import Network
 
 
@@ -27,33 +33,23 @@ class ZooNetwork(NetworkEntry):
     (1, 3, 224, 224)
     """
 
-    def load(self, weights: str | os.PathLike[str] | None = None, *, fetch: bool = True) -> Network:
-        """Return the network with its weights.
+    def load(self, weights: str | os.PathLike[str] | None = None, **options: Any) -> Model:
+        """Return the network ready to run; see :func:`caffezoo.load`, which takes the same options."""
+        from caffezoo.model.loading import load
 
-        Parameters
-        ----------
-        weights : path, optional
-            A caffemodel or HDF5 file. Where not given, the entry's sources are asked in their order of trust.
-        fetch : bool
-            False returns the network without weights if none are given.
+        return load(self.name, weights, **options)
 
-        Raises
-        ------
-        FetchError
-            No source gave the weights.
-        BindingError
-            The weights do not fit the prototxt.
+    def graph(self) -> Network:
+        """Return the network without weights: layers, shapes and costs.
+
+        Examples
+        --------
+        >>> caffezoo.network("squeezenet-v1.1").graph().parameter_count
+        1235496
         """
         from caffezoo.net.graph import Network
 
-        network = Network.load(self.prototxt_path)
-        if weights is None:
-            if not fetch:
-                return network
-            from caffezoo.weights.fetch import fetch_network
-
-            weights = fetch_network(self)
-        return network.with_weights_file(weights)
+        return Network.load(self.prototxt_path)
 
 
 def network(name: str, index: str | os.PathLike[str] | None = None) -> ZooNetwork:
@@ -97,3 +93,84 @@ def list_networks(
         No such family.
     """
     return load_index(index).names(pattern, family)
+
+
+def fetch(net: str, index: str | os.PathLike[str] | None = None) -> Path:
+    """Return the caffemodel of a network of the zoo, fetched and verified where it is not in the cache.
+
+    Raises
+    ------
+    UnknownNameError
+        No such network.
+    FetchError
+        No source gave the weights.
+    """
+    from caffezoo.weights.fetch import fetch_network
+
+    return fetch_network(load_index(index).network(net))
+
+
+def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, list[np.ndarray]]:
+    """Return the learned blobs of a caffemodel or HDF5 weights file, by layer, in Caffe's order.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict of str to list of float32 array
+        In the shapes that the file gives, read-only: they are views of the file. Layers without blobs are left out; of
+        several of one name the last stays, as in Caffe.
+
+    Raises
+    ------
+    WeightsFileError
+
+    Examples
+    --------
+    >>> import caffezoo
+    >>> {name: [blob.shape for blob in blobs] for name, blobs in caffezoo.read_caffemodel("net.caffemodel").items()}
+    {'conv': [(8, 3, 3, 3), (8,)], 'fc': [(10, 8), (10,)]}
+    """
+    from caffezoo.formats.caffemodel import read_weights
+
+    layers = read_weights(path).by_name().values()
+    return {layer.name: [blob.data for blob in layer.blobs] for layer in layers if layer.blobs}
+
+
+def create_transform(
+    net: str | NetworkEntry | Model,
+    preset: Literal["small", "large"] = "small",
+    index: str | os.PathLike[str] | None = None,
+) -> ImageTransform:
+    """Return a network's own preprocessing as a plain callable, for the loaders of other libraries.
+
+    Parameters
+    ----------
+    net : str, NetworkEntry or Model
+        A network of the zoo (no weights are fetched), or a model.
+    preset : {"small", "large"}
+        Which sizes of a network of the zoo.
+    index : path, optional
+        Your own index.
+
+    Returns
+    -------
+    ImageTransform
+        Takes a path, bytes, a uint8 array (H, W, 3) in B, G, R or an image of Pillow, and gives float32 (3, H, W).
+
+    Examples
+    --------
+    >>> import caffezoo
+    >>> caffezoo.create_transform("dpn-92")("photo.jpg").shape
+    (3, 224, 224)
+    """
+    from caffezoo.evaluation.image_transform import ImageTransform
+    from caffezoo.evaluation.protocol import Protocol
+    from caffezoo.model.model import Model
+
+    if isinstance(net, Model):
+        return net.transform
+    entry = net if isinstance(net, NetworkEntry) else load_index(index).network(net)
+    return ImageTransform(Protocol.of(entry.preset(preset)))

@@ -5,20 +5,18 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import caffezoo
-import caffezoo.api
 import caffezoo.zoo.entry
 import caffezoo.zoo.where
 from caffezoo.errors import UnknownNameError
 from caffezoo.zoo.entry import NetworkEntry
 
 
-@pytest.mark.parametrize("module", [caffezoo, caffezoo.api, caffezoo.zoo.entry, caffezoo.zoo.where])
+@pytest.mark.parametrize("module", [caffezoo, caffezoo.zoo.entry, caffezoo.zoo.where])
 def test_the_examples_run(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0
@@ -55,8 +53,7 @@ def test_preprocess() -> None:
     assert caffezoo.network("dpn92").preprocess(image, "large").shape == (1, 3, 320, 320)
 
 
-def test_load(tmp_path: Path) -> None:
-    entry = caffezoo.network("squeezenet-v1.1")
-    network = entry.load(fetch=False)
+def test_graph() -> None:
+    network = caffezoo.network("squeezenet-v1.1").graph()
     assert network.parameter_count == 1_235_496
     assert network.resized(227, batch=1).shape(network.outputs[-1])[:2] == (1, 1000)

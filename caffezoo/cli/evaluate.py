@@ -100,7 +100,20 @@ def evaluate(
     calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode; default: by the cores.")] = None,
+    streams: Annotated[
+        int | None, typer.Option(min=1, help="Batches under way at a time; default: a core each, where the engine can.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode; default: as many as cores.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Spread the run over a Ray cluster; without an address over workers on this machine.",
+        ),
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: workers, of --threads cores each. Default: all cores.")
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the run in a directory: what it depends on, outcomes, summary."),
@@ -140,11 +153,14 @@ def evaluate(
     from caffezoo.evaluation.evaluator import default_workers, evaluate_together
     from caffezoo.evaluation.per_image import check_ending, write_per_image
     from caffezoo.evaluation.protocol import mirrored_crops
+    from caffezoo.evaluation.runs.ray_pool import ray_scorer
     from caffezoo.evaluation.session import open_runs, open_subjects
     from caffezoo.zoo.resources import cache_dir
 
     if results is not None and not record:
         raise UsageError("--results is for --record")
+    if ray is None and ray_workers is not None:
+        raise UsageError("--ray-workers is for --ray")
     if per_image is not None:
         check_ending(per_image)
     store = writable_store(results) if record else None
@@ -189,6 +205,7 @@ def evaluate(
         labels=sets,
         class_subset=class_subset,
         batch_size=batch_size,
+        streams=streams if ray is None else 1,
         on_note=lambda note: tell_notes([note], "note"),
         crops=mirrored_crops(crops) if mirror else crops,
         scales=tuple(parse_sizes(scales)) if scales else (),
@@ -215,6 +232,7 @@ def evaluate(
                 strict=strict,
                 on_image=lambda at: show(at.done, running(at, start)),
                 on_note=lambda note: say("note", note),
+                scorer=ray_scorer(ray, members=ray_workers, threads=threads or 1) if ray is not None else None,
             )
         if per_image is not None:
             write_per_image(per_image, list(zip(subjects, runs, strict=True)))
@@ -243,7 +261,8 @@ def finish(
     lines = []
     for result, subject in zip(found, subjects, strict=True):
         for warning in result.warnings:
-            say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
+            if warning not in subject.classifier.warnings:  # those were told before the first image
+                say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
         recipe = subject.classifier.recipe
         note = short_note(subject.classifier.network_notes, recipe.prototxt, recipe.weights)
         lines.append(json.dumps({**result.to_json(), "note": note, **provenance(given_command())}))

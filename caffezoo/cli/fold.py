@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,7 @@ def fold(
     `caffezoo fold deploy.prototxt --weights net.caffemodel --against merged_by_others.caffemodel`
     """
     from caffezoo.evaluation.agreement import agreement, drawn_batches
+    from caffezoo.net.files import write_network
     from caffezoo.net.fold_report import compare_merged, rounding
     from caffezoo.net.folding import fold as fold_network
 
@@ -69,7 +71,7 @@ def fold(
             engine=engine,
             caffe_python=caffe_python,
         )
-    files = _write(folding, output, arguments.title, force) if output else []
+    files = write_network(folding.network, output / arguments.title, replace=force) if output else []
     if as_json:
         print(json.dumps(_record(folding, deltas, found, merged, files)))
     else:
@@ -84,23 +86,6 @@ def _blobs(file: Path) -> dict[str, Any]:
     from caffezoo.formats.caffemodel import read_weights
 
     return {layer.name: [blob.data for blob in layer.blobs] for layer in read_weights(file).layers if layer.blobs}
-
-
-def _write(folding: Folding, folder: Path, name: str, force: bool) -> list[Path]:
-    from caffezoo.formats.caffemodel_writer import replacing, write_caffemodel
-    from caffezoo.formats.prototxt import write_prototxt
-    from caffezoo.net.plain import as_deploy
-
-    prototxt, caffemodel = folder / f"{name}.prototxt", folder / f"{name}.caffemodel"
-    for file in (prototxt, caffemodel):
-        if file.exists() and not force:
-            raise UsageError("is there already", where=str(file), hint="--force replaces it")
-    folder.mkdir(parents=True, exist_ok=True)
-    net = as_deploy(folding.network)
-    write_caffemodel(caffemodel, net, folding.network.weights)
-    with replacing(str(prototxt)) as temporary:
-        temporary.write_text(write_prototxt(net), "utf-8")
-    return [prototxt, caffemodel]
 
 
 def _print(
@@ -137,7 +122,7 @@ def _record(
     deltas: list[LayerDelta],
     found: Agreement | None,
     merged: list[MergedLayer] | None,
-    files: list[Path],
+    files: Sequence[Path],
 ) -> dict[str, Any]:
     from dataclasses import asdict
 

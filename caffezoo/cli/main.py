@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "data": ("caffezoo.cli.data", "data"),
     },
     "Run": {
+        "run": ("caffezoo.cli.run", "run"),
         "classify": ("caffezoo.cli.classify", "classify"),
     },
     "Measure": {
@@ -58,6 +59,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "report": ("caffezoo.cli.report", "report"),
     },
 }
+OPTIONAL_VALUES = {"--ray": "local"}
 VERBS: dict[str, tuple[str, str]] = {verb: place for verbs in GROUPS.values() for verb, place in verbs.items()}
 
 
@@ -106,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     argv : list of str, optional
         Arguments after the program's name; ``sys.argv`` if not given.
     """
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = with_optional_values(sys.argv[1:] if argv is None else argv)
     completing = any(name.endswith("_COMPLETE") for name in os.environ)
     verb = arguments[0] if arguments and arguments[0] in VERBS and not completing else None
     warnings.showwarning = _show_warning
@@ -122,6 +124,17 @@ def main(argv: list[str] | None = None) -> None:
         # The reader of our output (head, less) has gone; nothing is left to say, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def with_optional_values(arguments: list[str]) -> list[str]:
+    """Return arguments in which every flag that may stand without a value has one, which click does not know of."""
+    filled: list[str] = []
+    for place, argument in enumerate(arguments):
+        filled.append(argument)
+        following = arguments[place + 1] if place + 1 < len(arguments) else "-"
+        if argument in OPTIONAL_VALUES and following.startswith("-"):
+            filled.append(OPTIONAL_VALUES[argument])
+    return filled
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

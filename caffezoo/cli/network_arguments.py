@@ -142,7 +142,7 @@ def short_note(notes: Iterable[str], *files: Path) -> str | None:
 
 def existing(path: Path) -> Path:
     """Return a file's path, or raise UsageError where it is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError("no such file", where=str(path))
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ def complete_network(incomplete: str) -> list[str]:
 
 def is_file(net: str) -> bool:
     """Tell a prototxt's path from a network's name."""
-    return net.endswith(".prototxt") or Path(net).is_file()
+    return net.endswith(".prototxt") or os.path.isfile(net)
 
 
 def print_entry(entry: NetworkEntry) -> None:

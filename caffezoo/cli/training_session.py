@@ -25,10 +25,10 @@ SHOWN_SKIPPED = 20
 
 
 class GlogLines:
-    """Writes lines as ``caffe`` does, on standard error and, where asked, into a file."""
+    """Writes lines as ``caffe`` does, on standard error (not where ``quiet``) and, where asked, into a file."""
 
-    def __init__(self, place: str, file: Path | None = None) -> None:
-        self._place = place
+    def __init__(self, place: str, file: Path | None = None, *, quiet: bool = False) -> None:
+        self._place, self._quiet = place, quiet
         self._file: TextIO | None = None
         if file is not None:
             try:
@@ -38,7 +38,7 @@ class GlogLines:
 
     def __call__(self, text: str) -> None:
         line = logged(text, datetime.now().astimezone(), os.getpid(), self._place)
-        for stream in (sys.stderr, self._file):
+        for stream in (None if self._quiet else sys.stderr, self._file):
             if stream is not None:
                 print(shown(line), file=stream, flush=True)
 

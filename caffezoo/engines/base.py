@@ -7,8 +7,10 @@ that the device cannot do is an error, never a silent fallback.
 from __future__ import annotations
 
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -73,6 +75,8 @@ class Engine(ABC):
         The runtime's own choice if not given.
     profile : bool
         Let the runtime time its operators, for :meth:`operator_seconds`.
+    streams : int
+        Batches that :meth:`run` may be given at a time, from as many threads of the caller's, where the runtime can.
 
     Attributes
     ----------
@@ -101,7 +105,10 @@ class Engine(ABC):
     device: str = ""
     precision: str = "float32"
     threads: int = 0
+    streams: int = 1
+    """Batches that it runs at a time, for as many threads."""
     rounds_every_layer: ClassVar[bool] = False
+    takes_streams: ClassVar[bool] = False
     fixed_batch: bool = True
     """Whether the runtime was loaded for full batches only: then one that is not full is filled up."""
     _closed: bool = False
@@ -117,11 +124,15 @@ class Engine(ABC):
         precision: str = "float32",
         threads: int | None = None,
         profile: bool = False,
+        streams: int = 1,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size} is not positive")
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads are not positive")
+        if streams < 1 or (streams > 1 and not self.takes_streams):
+            raise UsageError(f"{streams} streams", where=f"engine {self.name}", hint="it runs one batch at a time")
+        self.streams = streams
         if precision not in PRECISIONS:
             raise UnknownNameError("precision", precision, PRECISIONS)
         if precision == EVERYTHING and not self.rounds_every_layer:
@@ -130,6 +141,7 @@ class Engine(ABC):
             )
         if input_dtype not in INPUT_DTYPES:
             raise UnknownNameError("input type", input_dtype, INPUT_DTYPES)
+        self._lock = threading.Lock()
         self.outputs = tuple(outputs) if outputs is not None else network.outputs
         self.network = self._part(network) if batch_size is None else at_batch(self._part(network), batch_size)
         self.profile = profile
@@ -148,7 +160,7 @@ class Engine(ABC):
             self.precision = precision
 
     def run(self, batch: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the network on up to ``batch_size`` samples.
+        """Run the network on up to ``batch_size`` samples; threads may share an engine, and wait for each other.
 
         Parameters
         ----------
@@ -171,7 +183,8 @@ class Engine(ABC):
             If the memory does not hold it.
         """
         try:
-            found = self.prepare(batch)()
+            with self._lock if self.streams == 1 else nullcontext():  # a runtime's request holds one batch at a time
+                found = self.prepare(batch)()
         except MemoryError:
             raise OutOfMemoryError(f"no memory for a batch of {self.batch_size}", where=f"engine {self.name}") from None
         except EngineError as error:
@@ -211,10 +224,11 @@ class Engine(ABC):
         raise EngineError("it does not report the time of its operators", where=f"engine {self.name}")
 
     def close(self) -> None:
-        """Free what the engine holds; it cannot run afterwards."""
-        if not self._closed:
-            self._closed = True
-            self._close()
+        """Free what the engine holds, once no other thread runs it; it cannot run afterwards."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._close()
 
     def __enter__(self) -> Engine:
         return self

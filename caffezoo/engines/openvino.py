@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import queue
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
+from caffezoo.engines.compiled import compiled_key, is_worth_keeping, load_compiled, save_compiled
+from caffezoo.engines.quantised import INT8
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
 from caffezoo.net.onnx_arrays import with_arrays_as_inputs
 
@@ -31,6 +34,7 @@ class OpenVINOEngine(Engine):
     """
 
     name = "openvino"
+    takes_streams = True
 
     @classmethod
     def probe(cls) -> Installation:
@@ -52,6 +56,37 @@ class OpenVINOEngine(Engine):
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         self._arrays: dict[str, np.ndarray] = {}  # as long as OpenVINO may read them
+        if self.streams > 1:
+            config |= {"NUM_STREAMS": self.streams, "PERFORMANCE_HINT": "THROUGHPUT"}
+        key = None
+        if not self.profile and precision != INT8 and is_worth_keeping(self.network):
+            key = compiled_key(
+                self.network,
+                outputs=self.outputs,
+                transform=self.transform,
+                input_dtype=str(self.input_dtype),
+                precision=self.asked_precision,
+                settings=config,
+                runtime=f"openvino {version}",
+                device=self.device,
+            )
+        compiled = load_compiled(core, key, config) if key is not None else None
+        if compiled is None:
+            compiled = self._compiled(core, precision, config)
+            if key is not None:
+                save_compiled(compiled, key)
+        self.precision = precision
+        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self.fixed_batch = True
+        self._request = compiled.create_infer_request()
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for request in [self._request, *(compiled.create_infer_request() for _ in range(self.streams - 1))]:
+            self._requests.put(request)
+        self._fed = _read(compiled)
+        self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
+
+    def _compiled(self, core: Any, precision: str, config: dict[str, Any]) -> Any:
+        """Compile the network, and hold what it will run against what was asked for."""
         try:
             model = openvino_model(core, self._onnx(self._arrays), self._arrays)
             kept = _read(model)  # OpenVINO drops inputs of which a layer reads no more than the shape
@@ -64,19 +99,17 @@ class OpenVINOEngine(Engine):
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of float32", where="engine openvino")
         if precision != "float32" and self.network.macs and not RUN_AS[precision] & found:
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
-        self.precision = precision
-        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-        self.fixed_batch = True
-        self._request = compiled.create_infer_request()
-        self._fed = _read(compiled)
-        self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
+        return compiled
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        request = self._requests.get()
         try:
-            self._request.infer({name: x for name, x in feed.items() if name in self._fed}, share_inputs=True)
+            request.infer({name: x for name, x in feed.items() if name in self._fed}, share_inputs=True)
+            return {name: np.array(request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
         except RuntimeError as error:
             raise EngineError(_first_line(error), where="engine openvino") from None
-        return {name: np.array(self._request.get_tensor(p).data, np.float32) for name, p in self._ports.items()}
+        finally:
+            self._requests.put(request)
 
     def operator_seconds(self) -> list[tuple[str, str, float]]:
         if not self.profile:
@@ -86,6 +119,7 @@ class OpenVINOEngine(Engine):
 
     def _close(self) -> None:
         self._request = None
+        self._requests = queue.SimpleQueue()
         self._ports = {}
         self._arrays = {}
 

@@ -47,6 +47,10 @@ class Classification:
     output: str = ""
     kind: str = "probabilities"
 
+    def __repr__(self) -> str:
+        named = ", ".join(f"{g.label} {g.probability:.3g}" for g in self.top)
+        return f"Classification({self.image!r}: {named})"
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return {
@@ -59,14 +63,14 @@ class Classification:
 
 
 def classify(
-    classifier: Classifier, paths: Iterable[ImageLike], *, top: int = 5, workers: int = 2
+    classifier: Classifier, images: Iterable[ImageLike], *, top: int = 5, workers: int = 2
 ) -> Iterator[Classification | ImageError]:
     """Classify images, in order.
 
     Parameters
     ----------
     classifier : Classifier
-    paths : iterable of path-like, bytes, array or PIL.Image.Image
+    images : iterable of path-like, bytes, array or PIL.Image.Image
     top : int, optional
         Classes to name; all where the network has fewer.
     workers : int, optional
@@ -87,7 +91,7 @@ def classify(
     engine = classifier.engine
     scored = score_images(
         engine,
-        paths,
+        images,
         classifier.protocol,
         batch_size=engine.batch_size,
         output=classifier.output,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.engines.base import Engine
+    from caffezoo.net.graph import Network
     from caffezoo.net.scores import Head
 
 MAX_BATCH_SIZE = 1024
@@ -89,6 +90,7 @@ def open_classifier(
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
+    network: Network | None = None,
     **engine_options: Any,
 ) -> Classifier:
     """Load a network's files into an engine.
@@ -105,6 +107,8 @@ def open_classifier(
     engine : str, optional
     batch_size : int, optional
         Crops in a batch; a network that is tied to the batch of its file runs at that.
+    network : Network, optional
+        The recipe's network with its weights, where it has been read already.
     **engine_options
         ``precision``, ``threads``, ``caffe_python``: see :func:`caffezoo.engines.registry.create_engine`.
 
@@ -116,33 +120,29 @@ def open_classifier(
         The files or the runtime.
     """
     from caffezoo.engines.registry import create_engine, engine_class
-    from caffezoo.evaluation.decoders import decoder_name
     from caffezoo.net.batch import possible_batch
     from caffezoo.net.scores import with_scores
 
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
-    network = recipe.options.load(recipe.prototxt, outputs=None if output is None else [output])
-    channels, own = image_input(network.inputs, str(recipe.prototxt))
-    if channels != recipe.preprocessing.channels:
-        raise UsageError(
-            f"its images have {channels} channels, and channel order {recipe.preprocessing.channel_order} is said",
-            where=str(recipe.prototxt),
-        )
-    if scales and crops != 144:
-        base_size = base_size or min(scales)
-    sizes, size_notes = choose_sizes(
-        recipe.preprocessing,
-        own,
-        base=Size.of(base_size, "base size") if base_size is not None else None,
-        crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
+    wanted = None if output is None else [output]
+    declared = recipe.options.load(recipe.prototxt, outputs=wanted) if network is None else network
+    protocol, size_notes = choose_protocol(
+        recipe,
+        declared.inputs,
+        base_size=base_size,
+        crop_size=crop_size,
         crops=crops,
+        scales=scales,
+        decoder=decoder,
+        resizer=resizer,
     )
-    protocol = Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer)
     try:
-        network = network.resized(*protocol.crop_size).with_weights_file(recipe.weights)
+        resized = declared.resized(*protocol.crop_size)
+        network = resized.with_weights_file(recipe.weights) if network is None else resized
     except BindingError as error:
+        own = image_input(declared.inputs, str(recipe.prototxt))[1]
         if protocol.crop_size != own and error.hint is None:
             error.hint = (
                 f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
@@ -180,3 +180,51 @@ def open_classifier(
         **{"batch_size": batch_size, **engine_options},
     )
     return Classifier(recipe, protocol, loaded, head, size_notes, network.notes, again)
+
+
+def choose_protocol(
+    recipe: Recipe,
+    inputs: Mapping[str, tuple[int, ...]],
+    *,
+    base_size: Size | int | str | None = None,
+    crop_size: Size | int | str | None = None,
+    crops: int = 1,
+    scales: tuple[int, ...] = (),
+    decoder: str = "cv2",
+    resizer: str = "cv2-bilinear",
+) -> tuple[Protocol, tuple[str, ...]]:
+    """Return how images become a network's input, and by which rules sizes were chosen.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    inputs : mapping of str to shape
+        The network's.
+    base_size, crop_size, crops, scales, decoder, resizer
+        See :func:`open_classifier`.
+
+    Raises
+    ------
+    UsageError
+        Sizes or a protocol that cannot be.
+    NetworkError
+        The network takes no images.
+    """
+    from caffezoo.evaluation.decoders import decoder_name
+
+    channels, own = image_input(inputs, str(recipe.prototxt))
+    if channels != recipe.preprocessing.channels:
+        raise UsageError(
+            f"its images have {channels} channels, and channel order {recipe.preprocessing.channel_order} is said",
+            where=str(recipe.prototxt),
+        )
+    if scales and crops != 144:
+        base_size = base_size or min(scales)
+    sizes, notes = choose_sizes(
+        recipe.preprocessing,
+        own,
+        base=Size.of(base_size, "base size") if base_size is not None else None,
+        crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
+        crops=crops,
+    )
+    return Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer), notes

@@ -127,6 +127,10 @@ class EvaluationResult:
     def images_per_second(self) -> float:
         return (self.images + len(self.unreadable)) / max(self.seconds, 1e-9)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values; the same as :meth:`to_json`."""
+        return self.to_json()
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values; error rates and their 95 % intervals in percent."""
         first = self.rates[0].to_json()

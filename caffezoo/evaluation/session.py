@@ -11,7 +11,7 @@ from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.answer_keys import label_sets, own_labels
 from caffezoo.evaluation.classifier import open_classifier
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.evaluator import check_subject, new_run
+from caffezoo.evaluation.evaluator import check_subject, default_streams, new_run
 from caffezoo.evaluation.identity import default_run_path, file_name
 from caffezoo.evaluation.matching import match_labels
 from caffezoo.evaluation.recipe import Recipe
@@ -31,6 +31,7 @@ def open_subjects(
     labels: Sequence[str] = (),
     class_subset: bool = False,
     batch_size: int = 8,
+    streams: int | None = None,
     on_note: Note | None = None,
     **options: Any,
 ) -> list[Subject]:
@@ -48,6 +49,8 @@ def open_subjects(
     class_subset : bool, optional
         Only the classes that the data have take part.
     batch_size : int, optional
+    streams : int, optional
+        Batches under way at a time; :func:`caffezoo.evaluation.evaluator.default_streams` if not given.
     on_note : callable, optional
         Called with what the user has to know of.
     **options
@@ -63,7 +66,7 @@ def open_subjects(
     try:
         for recipe in recipes:
             for size in crop_sizes or (None,):
-                subject, notes = _open(recipe, dataset, size, labels, class_subset, batch_size, options)
+                subject, notes = _open(recipe, dataset, size, labels, class_subset, batch_size, streams, options)
                 subjects.append(subject)
                 check_subject(subject)
                 for note in notes:
@@ -128,6 +131,7 @@ def _open(
     labels: Sequence[str],
     class_subset: bool,
     batch_size: int,
+    streams: int | None,
     options: dict[str, Any],
 ) -> tuple[Subject, list[str]]:
     if crop_size is not None:
@@ -137,7 +141,12 @@ def _open(
             "base_size": options.get("base_size") or _swept_base(recipe, crop_size),
         }
     views = max(1, options.get("crops", 1)) * max(1, len(options.get("scales", ())))
-    classifier = open_classifier(recipe, batch_size=min(batch_size, len(dataset.images) * views), **options)
+    batch_size = min(batch_size, len(dataset.images) * views)
+    if streams is None:
+        batches = len(dataset.images) * views // max(1, batch_size)
+        engine = options.get("engine", "openvino")
+        streams = max(1, min(default_streams(engine, options.get("threads")), batches))
+    classifier = open_classifier(recipe, batch_size=batch_size, streams=streams, **options)
     try:
         matched = match_labels(dataset, recipe.label_order, classifier.classes)
         own = (own_labels(matched),)

@@ -59,7 +59,7 @@ class LoadOptions:
                 raise UsageError(f"shape {list(shape)} of '{name}' holds more than {MAX_BLOB_VALUES} values")
 
     @classmethod
-    def of(cls, shapes: Mapping[str, Shape] | None = None, **state: Any) -> LoadOptions:
+    def of(cls, shapes: Mapping[str, Sequence[int]] | None = None, **state: Any) -> LoadOptions:
         """Return options with shapes from a mapping."""
         return cls(shapes=tuple((name, tuple(map(int, shape))) for name, shape in (shapes or {}).items()), **state)
 

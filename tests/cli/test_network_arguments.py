@@ -40,10 +40,10 @@ def files(tmp_path: Path) -> Path:
     """A training file without a size at TEST, weights with a layer too many, an image and a list."""
     (tmp_path / "net.prototxt").write_text(TRAIN_VAL)
     network = Network.load(tmp_path / "net.prototxt", inputs={"data": (1, 3, 8, 8)})
+    weights = {**seeded_weights(network)[0], "other": (np.ones((1, 1, 1, 1), np.float32),)}
     net = pb.NetParameter()
     net.CopyFrom(network.prototxt.net)
     net.layer.add(name="other", type="Convolution")
-    weights = {**seeded_weights(network)[0], "other": (np.ones((1, 1, 1, 1), np.float32),)}
     write_caffemodel(tmp_path / "net.caffemodel", net, weights)
     cv2.imwrite(str(tmp_path / "a.png"), np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3))
     (tmp_path / "list.txt").write_text("a.png 0\n")

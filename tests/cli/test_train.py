@@ -17,6 +17,8 @@ from caffezoo.cli.main import main
 from caffezoo.errors import UsageError
 from caffezoo.formats.caffemodel import read_weights
 from caffezoo.training.caffe_log import parse_training_log
+from tests.training.pictures import NET as SMALL
+from tests.training.pictures import draw_classes
 from tests.training.test_solver import NET
 
 pytest.importorskip("torch", reason="training needs PyTorch (extra torch)")
@@ -125,3 +127,41 @@ def test_ctrl_c_writes_a_snapshot_from_which_the_training_goes_on():
     (state,) = Path().glob("*.solverstate")
     assert "Optimization stopped early." in Path("log").read_text()
     assert read_weights(state.with_suffix(".caffemodel")).layers
+
+
+def test_a_network_is_tuned_on_a_folder_and_is_in_the_index_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAFFEZOO_CACHE", str(tmp_path / "cache"))
+    data = draw_classes(tmp_path / "data")
+    Path("deploy_small.prototxt").write_text(SMALL)
+    sizes = ("--base-size", "14", "--crop-size", "12", "--mean", "100", "--std", "64")
+    flags = ("--net", "deploy_small.prototxt", "--data", str(data), *sizes, "--solver", "adam", "--threads", "1")
+    assert run("train", *flags, "--epochs", "5", "--lr", "0.01", "--batch-size", "8", "--log", "log") == 0
+    out = capsys.readouterr().out
+    assert "classes     2; 20% of every class to validate with, by seed 0" in out
+    assert "epoch 5 " in out
+    assert parse_training_log(Path("log").read_text()).iterations > 0
+    folder = Path("trained/small-full")
+    index = ("--index", str(folder / "index.yaml"))
+    assert run("classify", str(data / "left" / "03.png"), "--net", "small-full", *index) == 0
+    assert "left" in capsys.readouterr().out
+    wide = ("--precision", "binary", "--width", "2", "--epochs", "1", "--name", "wide")
+    assert run("train", *flags, *wide) == 0
+    assert "of 1 bit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--net", "deploy_small.prototxt"), "--net needs --data"),
+        (("--net", "alexnut", "--data", "."), "unknown network 'alexnut'"),
+        (("--net", "deploy_small.prototxt", "--data", "nowhere"), "nowhere: cannot be read"),
+        (("--net", "deploy_small.prototxt", "--data", ".", "--solver", "lars"), "unknown solver 'lars'"),
+        (("--net", "deploy_small.prototxt", "--data", ".", "--precision", "4bit"), "--precision takes"),
+        (("--data", "."), "give --solver FILE, or --net"),
+        (("--solver", "solver.prototxt", "--data", "."), "--data goes with --net"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(flags, message, capsys):
+    Path("deploy_small.prototxt").write_text(SMALL)
+    assert run("train", *flags) in (1, 2)
+    assert message in capsys.readouterr().err.splitlines()[-1]

@@ -43,7 +43,7 @@ class AnnotatedData(ImageInput):
         shapes: list[Shape] = [images, (1, 1, 1, BOX_VALUES)]
         return shapes[: len(self.proto.top)]
 
-    def _image_size(self) -> tuple[int, int]:
+    def _image_size(self) -> tuple[int, int] | None:
         t = self.proto.transform_param
         if t.crop_h and t.crop_w:
             return int(t.crop_h), int(t.crop_w)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.first_record import database_image, find_source, hdf5_shapes, listed_image
 from caffezoo.net.layer import Layer, Shape, register, shape_flags
 
 if TYPE_CHECKING:
@@ -16,6 +19,11 @@ class InputLayer(Layer):
 
     bottom_count = (0, 0)
     is_input = True
+
+    @property
+    def file(self) -> str:
+        """The prototxt that the layer stands in."""
+        return self.where.rpartition(":")[0] if self.where.rpartition(":")[2].isdigit() else self.where
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return list(self.proto.top)
@@ -82,27 +90,52 @@ class ImageInput(LabelledInput):
     """Images of ``crop_size`` with three channels (one where told so), and their labels as a second top."""
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        batch, (height, width) = int(self.param.batch_size), self._image_size()
+        batch = int(self.param.batch_size)
         if batch < 1:
             self.fail("batch_size must be positive")
-        return [(batch, self._channels(), height, width), (batch,)][: len(self.proto.top)]
-
-    def _image_size(self) -> tuple[int, int]:
-        crop = int(self.proto.transform_param.crop_size)
-        if not crop:
+        stored = self._stored()
+        size = self._image_size() or (stored[1:] if stored else None)
+        if size is None:
             flag = shape_flags(self.proto.top[:1])
-            self.fail("the prototxt does not say how large its images are", f"say it: {flag} (N,C,H,W)")
-        return crop, crop
+            absent = f", and its source '{self.param.source}' is not here" if self.param.source else ""
+            self.fail(f"the prototxt does not say how large its images are{absent}", f"say it: {flag} (N,C,H,W)")
+        return [(batch, self._channels(stored), *size), (batch,)][: len(self.proto.top)]
 
-    def _channels(self) -> int:
-        return 1 if self.proto.transform_param.force_gray else 3
+    def _image_size(self) -> tuple[int, int] | None:
+        """Return height and width where the prototxt gives them."""
+        crop = int(self.proto.transform_param.crop_size)
+        return (crop, crop) if crop else None
+
+    def _channels(self, stored: tuple[int, int, int] | None) -> int:
+        if self.proto.transform_param.force_gray:
+            return 1
+        return stored[0] if stored and not self.proto.transform_param.force_color else 3
+
+    def _stored(self) -> tuple[int, int, int] | None:
+        """Return channels, height and width of the first image where the source is on this disk.
+
+        Raises
+        ------
+        FormatError
+            It is here and cannot be read.
+        """
+        return None
+
+    def _source(self) -> Path | None:
+        """Return where the layer's source lies; None where it is not here."""
+        return find_source(self.param.source, self.file)
 
 
 @register("Data")
 class Data(ImageInput):
-    """Images and labels of a LevelDB or LMDB, at the shape that the cropping transform gives."""
+    """Images and labels of a LevelDB or LMDB, at the crop size, or as large as the first record of an LMDB."""
 
     param_name = "data_param"
+
+    def _stored(self) -> tuple[int, int, int] | None:
+        source = self._source()
+        here = source is not None and self.param.backend == pb.DataParameter.LMDB
+        return database_image(source) if here and source else None
 
 
 @register("WindowData")
@@ -115,19 +148,25 @@ class WindowData(ImageInput):
 
 @register("ImageData")
 class ImageData(ImageInput):
-    """Images of a list and their labels, at the crop size or at new_height x new_width."""
+    """Images of a list and their labels, at the crop size, at new_height x new_width, or as large as the first one."""
 
     param_name = "image_data_param"
     top_count = (2, 2)
 
-    def _image_size(self) -> tuple[int, int]:
+    def _image_size(self) -> tuple[int, int] | None:
         height, width = int(self.param.new_height), int(self.param.new_width)
         if (height == 0) != (width == 0):
             self.fail("takes both new_height and new_width")
         return (height, width) if height and not self.proto.transform_param.crop_size else super()._image_size()
 
-    def _channels(self) -> int:
+    def _channels(self, stored: tuple[int, int, int] | None) -> int:
         return 3 if self.param.is_color else 1
+
+    def _stored(self) -> tuple[int, int, int] | None:
+        source = self._source()
+        if source is None or self._image_size() is not None:
+            return None
+        return listed_image(source, self.param.root_folder, self.file)
 
 
 @register("MemoryData")
@@ -146,11 +185,16 @@ class MemoryData(LabelledInput):
 
 @register("HDF5Data")
 class HDF5Data(InputLayer):
-    """Data sets of HDF5 files: their shapes stand in the files, so the prototxt alone does not give them."""
+    """Data sets of HDF5 files named like the tops, ``batch_size`` rows of them: the shapes stand in the first file."""
 
     param_name = "hdf5_data_param"
     top_count = (1, None)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        flags = shape_flags(self.proto.top)
-        self.fail("the prototxt does not say what shapes its HDF5 files hold", f"say all: {flags}")
+        source, batch = find_source(self.param.source, self.file), int(self.param.batch_size)
+        if source is None:
+            flags, absent = shape_flags(self.proto.top), f"its source '{self.param.source}' is not here"
+            self.fail(f"the prototxt does not say what shapes its HDF5 files hold, and {absent}", f"say all: {flags}")
+        if batch < 1:
+            self.fail("batch_size must be positive")
+        return [(batch, *shape[1:]) for shape in hdf5_shapes(source, list(self.proto.top), self.file)]

@@ -1,0 +1,47 @@
+"""A network written into Caffe's pair of files: prototxt and caffemodel."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from caffezoo.errors import UsageError
+from caffezoo.formats.caffemodel_writer import replacing, write_caffemodel
+from caffezoo.formats.prototxt import write_prototxt
+from caffezoo.net.graph import Network
+from caffezoo.net.plain import as_deploy
+
+
+def write_network(network: Network, stem: str | PathLike[str], *, replace: bool = True) -> tuple[Path, Path]:
+    """Write ``stem.prototxt`` and ``stem.caffemodel``, inputs as Input layers of the shapes that the network has.
+
+    Parameters
+    ----------
+    network : Network
+        With weights.
+    stem : path
+        Missing folders are made.
+    replace : bool
+        Whether files that are there may be replaced.
+
+    Returns
+    -------
+    prototxt, caffemodel : Path
+
+    Raises
+    ------
+    UsageError
+        A file is there and must not be replaced.
+    WeightsFileError
+        The files cannot be written.
+    """
+    prototxt, caffemodel = Path(f"{Path(stem)}.prototxt"), Path(f"{Path(stem)}.caffemodel")
+    for file in (prototxt, caffemodel):
+        if file.exists() and not replace:
+            raise UsageError("is there already", where=str(file), hint="--force replaces it")
+    prototxt.parent.mkdir(parents=True, exist_ok=True)
+    net = as_deploy(network)
+    write_caffemodel(caffemodel, net, network.weights)
+    with replacing(str(prototxt)) as temporary:
+        temporary.write_text(write_prototxt(net), "utf-8")
+    return prototxt, caffemodel
