@@ -81,6 +81,16 @@ class Pooling(Layer):
         rows, columns = self.axes(bottoms[0])
         return [(*bottoms[0][:2], rows.output, columns.output)] * len(self.proto.top)
 
+    def other_rounding(self) -> pb.LayerParameter | None:
+        if self.param.global_pooling:
+            return None
+        proto = pb.LayerParameter()
+        proto.CopyFrom(self.proto)
+        proto.pooling_param.ClearField("ceil_mode")
+        up = self.rounds_down
+        proto.pooling_param.round_mode = pb.PoolingParameter.CEIL if up else pb.PoolingParameter.FLOOR
+        return proto
+
     def axes(self, bottom: Shape) -> tuple[PoolAxis, PoolAxis]:
         """Return the windows along height and width.
 
