@@ -14,7 +14,7 @@ from tests.oracle import ROOT
 PYTHONS = ("3.11", "3.12", "3.13")
 LAYERS = ("run", "test", "lint")
 LOCKS = [f"{what}-{python}.txt" for python in PYTHONS for what in LAYERS]
-RUN: tuple[str, ...] = ()
+RUN = ("opencv",)
 """Extras that ``make demo`` installs."""
 REMEDY = "run `make lock`"
 

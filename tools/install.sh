@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 lock=requirements/$what-$version.txt
 case $what in
-  run) extras=;;
+  run) extras='[opencv]';;
   test) extras='[test]';;
   lint) extras='[test,lint]';;
   *) echo "install.sh: run, test or lint, not $what" >&2; exit 2;;

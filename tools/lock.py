@@ -24,7 +24,7 @@ from packaging.markers import Marker
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
 PYTHONS = ("3.11", "3.12", "3.13")
-LAYERS = {"run": (), "test": ("test",), "lint": ("test", "lint")}
+LAYERS = {"run": ("opencv",), "test": ("test",), "lint": ("test", "lint")}
 """Extras of setup.cfg that a file holds; each file has all that the one before it has."""
 NEVER = ("torch", "nvidia-")
 """Their wheels differ by machine, or weigh gigabytes: `make torch` installs what fits the machine."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
+from caffezoo.engines.compiled import compiled_key, is_worth_keeping, load_compiled, save_compiled
+from caffezoo.engines.quantised import INT8
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
@@ -49,6 +51,35 @@ class OpenVINOEngine(Engine):
             config["INFERENCE_NUM_THREADS"] = threads
         if self.streams > 1:
             config |= {"NUM_STREAMS": self.streams, "PERFORMANCE_HINT": "THROUGHPUT"}
+        key = None
+        if not self.profile and precision != INT8 and is_worth_keeping(self.network):
+            key = compiled_key(
+                self.network,
+                outputs=self.outputs,
+                transform=self.transform,
+                input_dtype=str(self.input_dtype),
+                precision=self.asked_precision,
+                settings=config,
+                runtime=f"openvino {version}",
+                device=self.device,
+            )
+        compiled = load_compiled(core, key, config) if key is not None else None
+        if compiled is None:
+            compiled = self._compiled(core, precision, config)
+            if key is not None:
+                save_compiled(compiled, key)
+        self.precision = precision
+        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self.fixed_batch = True
+        self._request = compiled.create_infer_request()
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for request in [self._request, *(compiled.create_infer_request() for _ in range(self.streams - 1))]:
+            self._requests.put(request)
+        self._fed = _read(compiled)
+        self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
+
+    def _compiled(self, core: Any, precision: str, config: dict[str, Any]) -> Any:
+        """Compile the network, and hold what it will run against what was asked for."""
         try:
             model = core.read_model(self._onnx().SerializeToString())
             kept = _read(model)  # OpenVINO drops inputs of which a layer reads no more than the shape
@@ -61,15 +92,7 @@ class OpenVINOEngine(Engine):
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of float32", where="engine openvino")
         if precision != "float32" and self.network.macs and not RUN_AS[precision] & found:
             raise PrecisionError(f"OpenVINO would run {sorted(found)} in place of {precision}", where="engine openvino")
-        self.precision = precision
-        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-        self.fixed_batch = True
-        self._request = compiled.create_infer_request()
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for request in [self._request, *(compiled.create_infer_request() for _ in range(self.streams - 1))]:
-            self._requests.put(request)
-        self._fed = _read(compiled)
-        self._ports = dict(zip(self.outputs, compiled.outputs, strict=True))
+        return compiled
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         request = self._requests.get()

@@ -258,7 +258,10 @@ def _result(tally: Tally, run: Run, seconds: float, interrupted: bool) -> Evalua
         class_subset=len(subject.subset) if subject.subset else None,
         calibration=tally.calibration,
         confusion=tally.confusion,
-        warnings=suspicions(tally.confusion, classifier.classes, classifier.recipe.label_order),
+        warnings=(
+            *classifier.warnings,
+            *suspicions(tally.confusion, classifier.classes, classifier.recipe.label_order),
+        ),
         notes=(*classifier.network_notes, *classifier.notes, *dataset.notes),
         **facts(subject),
     )

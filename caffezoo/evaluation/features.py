@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -14,53 +14,59 @@ from caffezoo.evaluation.image_objects import ImageLike
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.reading import one_cv2_thread, prepare_ahead
 
-Features = NDArray[np.float32]
+Features = dict[str, NDArray[np.float32]]
 
 
 def image_features(
-    engine: Engine, images: Iterable[ImageLike], protocol: Protocol, *, blob: str, workers: int = 2
+    engine: Engine, images: Iterable[ImageLike], protocol: Protocol, *, blobs: Sequence[str], workers: int = 2
 ) -> Generator[Features | ImageError, None, None]:
-    """Yield the values of a blob for the centre crop of each image, in order.
+    """Yield the values of blobs for the centre crop of each image, in order.
 
     Parameters
     ----------
     engine : Engine
-        Made with a transform, and with ``blob`` among its outputs.
+        Made with a transform, and with ``blobs`` among its outputs.
     images : iterable of path-like, bytes, array or PIL.Image.Image
         Taken as needed; may be endless.
     protocol : Protocol
         Of one crop.
-    blob : str
-        Axis 0 must be the batch.
+    blobs : sequence of str
+        Their axis 0 must be the batch.
     workers : int, optional
         Threads that decode and crop.
 
     Yields
     ------
-    float32 array or ImageError
-        The blob of one image without its batch axis; the error where the image cannot be read.
+    dict of str to float32 array, or ImageError
+        The blobs of one image without their batch axis; the error where the image cannot be read.
 
     Raises
     ------
     UsageError
         More than one crop.
     ShapeError
-        The blob has no batch axis.
+        A blob has no batch axis.
     """
     if protocol.views != 1:
         raise UsageError(f"a blob of {protocol.views} crops is none", hint="take crops=1")
     size = engine.batch_size
-    if engine.network.shape(blob)[:1] != (size,):
-        raise ShapeError(f"blob '{blob}' of shape {list(engine.network.shape(blob))} has no batch axis")
+    for blob in blobs:
+        if engine.network.shape(blob)[:1] != (size,):
+            raise ShapeError(f"blob '{blob}' of shape {list(engine.network.shape(blob))} has no batch axis")
     pixels = np.empty((size, *protocol.crop_size, protocol.channels), protocol.input_dtype)
     rgb = protocol.channel_order == "RGB"
     found: list[ImageError | None] = []
 
     def flush() -> Generator[Features | ImageError, None, None]:
         count = sum(error is None for error in found)
-        rows = iter(engine.run(pixels[:count])[blob]) if count else iter(())
+        tops = engine.run(pixels[:count]) if count else {}
+        row = 0
         for error in found:
-            yield next(rows) if error is None else error
+            if error is None:
+                yield {blob: tops[blob][row] for blob in blobs}
+                row += 1
+            else:
+                yield error
         found.clear()
 
     jobs = prepare_ahead(((None, image, [protocol]) for image in images), workers=workers, ahead=workers + 2 * size)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +15,14 @@ from numpy.typing import NDArray
 from caffezoo.data.base import MAX_IMAGE_BYTES
 from caffezoo.data.folder import read_file
 from caffezoo.errors import ImageError
+from caffezoo.opencv import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS
+from caffezoo.opencv import load_cv2 as load_cv2
 
 Image = NDArray[np.uint8]
-
-MAX_IMAGE_PIXELS = 1 << 26
-"""Images above this many pixels (8192 x 8192; 201 MB decoded) are refused: a small file can claim gigabytes."""
 
 MAX_FILE_BYTES = MAX_IMAGE_BYTES
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-
-
-def load_cv2() -> Any:
-    """Import cv2, with its own pixel limit lowered to :data:`MAX_IMAGE_PIXELS` and its log silent.
-
-    cv2's limit is read from the environment once, at its first import; it covers the formats whose headers
-    :func:`header_size` does not read.
-    """
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))
-    import cv2
-
-    # A bad image is reported once, by ImageError, and not on stderr by the decoder.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
 
 
 def read_image(path: str | os.PathLike[str], *, grey: bool = False) -> Image:
@@ -94,6 +78,8 @@ def decode_image(
         raise ImageError(f"{size[0]} x {size[1]} px are above the limit of {max_pixels} pixels", where=where)
     if data.startswith(_PNG_MAGIC) and not _png_is_whole(data):
         raise ImageError(_why_undecodable(data), where=where)  # libpng would also print a line of its own
+    if data.startswith(b"\xff\xd8") and not _jpeg_is_whole(data):
+        raise ImageError(_why_undecodable(data), where=where)  # OpenCV before 4.11 would fill the rest with grey
     cv2 = load_cv2()
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
@@ -151,6 +137,22 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
             return width, height
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    """Whether FF D9, the end of the image, follows the first scan, whose own bytes FF are stuffed (T.81, B.1.1.5)."""
+    at = 2
+    while at + 4 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF:
+            return True  # not the shape of a JPEG: the decoder says what is wrong
+        if marker == 0xDA:
+            return data.find(b"\xff\xd9", at) >= 0
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 1 if marker == 0xFF else 2
+            continue
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return False
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from caffezoo.errors import FormatError
 from caffezoo.formats.datum import read_datum
+from caffezoo.opencv import load_cv2
 
 MAX_LIST_LINE = 4096
 """Longest line of a list of files that is read, in characters."""
@@ -116,9 +117,9 @@ def _first_line(file: Path) -> str:
 
 
 def _decoded(data: bytes, where: str) -> tuple[int, int, int]:
-    import cv2
     import numpy as np
 
+    cv2 = load_cv2()
     image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if image is None:
         raise FormatError("its first image cannot be decoded", where=where)

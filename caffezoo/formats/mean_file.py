@@ -111,7 +111,14 @@ def read_mean(path: str | os.PathLike[str]) -> MeanImage | tuple[float, ...]:
 
 
 def _of_npy(content: bytes, where: str) -> NDArray[np.float32]:
+    stream = io.BytesIO(content)
     try:
+        read_header = np.lib.format.read_array_header_1_0
+        if np.lib.format.read_magic(stream) != (1, 0):
+            read_header = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(stream, max_header_size=4096)
+        if math.prod(shape) * dtype.itemsize > len(content):
+            raise ValueError("it is cut off")
         values = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError, SyntaxError, MemoryError) as error:
         raise FormatError(f"no NumPy array that can be read: {error}", where=where) from None

@@ -75,7 +75,7 @@ class EnginePool:
         self._lock = threading.RLock()
         self._closed = False
         self._for_arrays: OrderedDict[Any, Engine] = OrderedDict()
-        self._for_images: dict[tuple[int, str], Engine] = {}
+        self._for_images: dict[tuple[int, tuple[str, ...]], Engine] = {}
         self._classifiers: dict[int, Classifier] = {}
 
     @property
@@ -91,7 +91,7 @@ class EnginePool:
             raise UsageError(
                 "nobody says what was subtracted from images in training",
                 where=self._network.path,
-                hint="caffezoo.load(prototxt, weights, mean=(B, G, R), std=(B, G, R))",
+                hint="give mean=(B, G, R) to caffezoo.load, or --mean B G R to a command; 0 for none",
             )
         return self._recipe
 
@@ -118,21 +118,21 @@ class EnginePool:
                 )
             return self._classifiers[batch]
 
-    def image_engine(self, batch: int, blob: str) -> Engine:
-        """Return an engine that gives one blob for batches of images."""
+    def image_engine(self, batch: int, blobs: tuple[str, ...]) -> Engine:
+        """Return an engine that gives blobs for batches of images."""
         with self._lock:
             self._check_open()
-            if (batch, blob) not in self._for_images:
+            if (batch, blobs) not in self._for_images:
                 protocol = self.protocol
                 network = self._network.resized(*protocol.crop_size)
-                self._for_images[batch, blob] = self._create(
+                self._for_images[batch, blobs] = self._create(
                     network,
                     batch_size=possible_batch(network, batch),
                     transform=protocol.transform,
                     input_dtype=protocol.input_dtype,
-                    outputs=[blob],
+                    outputs=list(blobs),
                 )
-            return self._for_images[batch, blob]
+            return self._for_images[batch, blobs]
 
     def run(self, feed: Mapping[str, NDArray[np.float32]], outputs: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
         """Run the part of the network that some blobs depend on, at the shapes of these arrays."""

@@ -217,14 +217,9 @@ class Model:
         ImageError, UsageError
             As :meth:`predict`.
         """
-        from caffezoo.evaluation.features import image_features
-
-        self.network.shape(blob)  # raises with the nearest names
-        protocol = self._pool.protocol
 
         def run(some: Iterable[ImageLike], batch: int) -> Iterator[Any]:
-            engine = self._pool.image_engine(batch, blob)
-            return image_features(engine, some, protocol, blob=blob, workers=self.options.workers)
+            return (one if isinstance(one, ImageError) else one[blob] for one in self.image_blobs(some, (blob,), batch))
 
         found = self._each(images, errors, run)
         if is_image(images):
@@ -235,6 +230,17 @@ class Model:
         if errors == "return":
             return values
         return np.stack(values) if values else np.empty((0, *self.network.shape(blob)[1:]), np.float32)
+
+    def image_blobs(
+        self, images: Iterable[ImageLike], blobs: Sequence[str], batch_size: int | None = None
+    ) -> Iterator[dict[str, Blob] | ImageError]:
+        """Yield several blobs, by name, for each of many images; the error where one cannot be read."""
+        from caffezoo.evaluation.features import image_features
+
+        for blob in blobs:
+            self.network.shape(blob)  # raises with the nearest names
+        engine = self._pool.image_engine(batch_size or self.options.batch_size, tuple(blobs))
+        return image_features(engine, images, self._pool.protocol, blobs=blobs, workers=self.options.workers)
 
     def forward(
         self, inputs: Mapping[str, ArrayLike] | ArrayLike | None = None, /, *, blobs: Sequence[str] | None = None,

@@ -16,6 +16,7 @@ from caffezoo.data.lmdb_database import LmdbDataset
 from caffezoo.errors import DataError, FormatError, ImageError, UsageError
 from caffezoo.formats.binaryproto import write_binaryproto
 from caffezoo.formats.datum import write_datum
+from caffezoo.opencv import load_cv2
 from caffezoo.training.feeds.images import decode
 
 BATCH = 1000
@@ -170,8 +171,7 @@ def convert_imageset(
 
 
 def _record(path: str, label: int, how: Conversion, done: Converted) -> bytes:
-    import cv2
-
+    cv2 = load_cv2()
     try:
         raw = Path(path).read_bytes()
     except OSError as error:

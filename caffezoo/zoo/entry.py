@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from caffezoo.errors import UsageError
 from caffezoo.formats.image_size import Size
@@ -16,13 +16,12 @@ from caffezoo.zoo.schema import (
     Input,
     Labels,
     Model,
-    Name,
     Origin,
     Preprocessing,
     Published,
-    Text,
     Weights,
 )
+from caffezoo.zoo.schema_values import Name, Text
 from caffezoo.zoo.tensor_map import Conventions
 
 if TYPE_CHECKING:
@@ -49,6 +48,10 @@ class NetworkEntry(Model):
     prototxt: Annotated[str, StringConstraints(pattern=r"^[^\\]+\.prototxt$")] = Field(
         description="path from this file's folder, `prototxt/FAMILY/deploy_NET.prototxt`"
     )
+    task: Literal["classification", "detection"] = Field(
+        "classification",
+        description="what its outputs are: scores of classes, or boxes; a stage of a detector too",
+    )
     input: Input
     preprocessing: Preprocessing
     labels: Labels
@@ -56,6 +59,18 @@ class NetworkEntry(Model):
     origin: Origin
     published: Published = Published()
     note: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_value_a_channel(self) -> NetworkEntry:
+        channels = 1 if self.input.channel_order == "grey" else 3
+        for name in ("mean", "std"):
+            found = len(getattr(self.preprocessing, name))
+            if found != channels:
+                raise ValueError(
+                    f"preprocessing: {name} has {found} values, and images of channel_order"
+                    f" {self.input.channel_order} have {channels} channels"
+                )
+        return self
 
     @property
     def prototxt_path(self) -> Path:

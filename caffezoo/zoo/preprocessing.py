@@ -37,8 +37,11 @@ def centre_crop_input(image: NDArray[np.uint8], preprocessing: Preprocessing) ->
     ImageError
         Not such an array, or an image without pixels or too narrow.
     """
-    import cv2
     import numpy as np
+
+    from caffezoo.opencv import load_cv2
+
+    cv2 = load_cv2()
 
     grey = preprocessing.channels == 1
     is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8

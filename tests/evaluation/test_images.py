@@ -17,6 +17,8 @@ COLOUR = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
 
 
 def encode(ending, image=COLOUR):
+    if not cv2.haveImageWriter(f"x{ending}"):
+        pytest.skip(f"OpenCV {cv2.__version__} writes no {ending}")  # GIF: from 4.12 on
     return cv2.imencode(ending, image)[1].tobytes()
 
 
@@ -90,6 +92,7 @@ def test_a_20000_px_wide_image_is_read():
         (b"hello", "not an image that cv2 can decode"),
         (b"\n<!DOCTYPE html><html>", "a text page"),
         (encode(".jpg")[:-800], "a JPEG that is truncated or damaged"),
+        (encode(".jpg")[:-2], "a JPEG that is truncated or damaged"),
         (encode(".png")[:900], "a PNG that is truncated or damaged"),
         (encode(".webp")[:100], "a WebP that is truncated or damaged"),
         (b"\xff\xd8", "a JPEG that is truncated"),
@@ -143,7 +146,7 @@ def test_headers_give_the_size(ending, width, height):
     assert header_size(encode(ending, np.zeros((height, width, 3), np.uint8))) == (width, height)
 
 
-WHOLE = [encode(ending) for ending in (".jpg", ".png", ".bmp", ".webp", ".gif")]
+WHOLE = [encode(e) for e in (".jpg", ".png", ".bmp", ".webp", ".gif") if cv2.haveImageWriter(f"x{e}")]
 
 
 @settings(max_examples=300, deadline=None)

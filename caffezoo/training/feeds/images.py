@@ -14,6 +14,7 @@ import numpy as np
 from caffezoo.data.lmdb_database import LmdbDataset, is_lmdb
 from caffezoo.errors import DataError, FormatError, ImageError, ZooError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.opencv import load_cv2
 from caffezoo.training.feeds.base import Batch, Feed, FeedOptions, feeds
 from caffezoo.training.feeds.transform import Transform
 
@@ -135,7 +136,7 @@ class DatabaseFeed(ImageFeed):
                 return datum.pixels(), float(datum.label or 0)
             except FormatError as error:
                 raise ImageError(error.message, where=where) from None
-        import cv2
+        cv2 = load_cv2()
 
         param = self.proto.transform_param
         flag = cv2.IMREAD_COLOR if param.force_color else cv2.IMREAD_GRAYSCALE if param.force_gray else -1
@@ -165,7 +166,7 @@ class ImageListFeed(ImageFeed):
         return int(self._order(passed)[at]) if self.proto.image_data_param.shuffle else at
 
     def load(self, index: int) -> tuple[np.ndarray, float]:
-        import cv2
+        cv2 = load_cv2()
 
         name, label = self._lines[index]
         param = self.proto.image_data_param
@@ -209,7 +210,7 @@ def decode(data: np.ndarray, flag: int, where: str) -> np.ndarray:
     ImageError
         It is no image, or a damaged one.
     """
-    import cv2
+    cv2 = load_cv2()
 
     try:
         image = cv2.imdecode(data, flag) if data.size else None
