@@ -28,6 +28,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("caffezoo.cli.list", "list_networks"),
         "show": ("caffezoo.cli.show", "show"),
         "check": ("caffezoo.cli.check", "check"),
+        "inspect": ("caffezoo.cli.inspect", "inspect"),
+        "diff": ("caffezoo.cli.diff", "diff"),
         "engines": ("caffezoo.cli.engines", "engines"),
         "data": ("caffezoo.cli.data", "data"),
     },
