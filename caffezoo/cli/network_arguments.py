@@ -217,6 +217,8 @@ def _flags(weights: bool, positional: bool, metavar: str) -> dict[str, Any]:
     option("level", int, metavar="N", help="The level of a prototxt's rules; default: 0.")
     option("lenient", bool, "--lenient", help="Pass over fields that Caffe does not have, with a warning.")
     option("layers", list[Path], metavar="FILE.py", help="Python file with layer classes of your own; it is run.")
+    folder = "Run the Python layers of a prototxt from modules in this folder: their own code."
+    option("python_layers", list[Path], "--python-layers", metavar="DIR", help=folder)
     option("index", Path, help="Your own index, merged over the built-in one.")
     return flags
 
@@ -233,6 +235,7 @@ def resolve(
     level: int | None = None,
     lenient: bool | None = None,
     layers: Sequence[Path] | None = None,
+    python_layers: Sequence[Path] | None = None,
     index: Path | None = None,
     weights_taken: bool = True,
     default: str | None = None,
@@ -256,6 +259,10 @@ def resolve(
 
         for file in layers:
             load_layers(file)
+    if python_layers:
+        from caffezoo.net.python_code import run_code_of
+
+        run_code_of(python_layers)
     targets = [file for file in files if not file.endswith(WEIGHTS_SUFFIXES)]
     blobs = [file for file in files if file.endswith(WEIGHTS_SUFFIXES)]
     if blobs and not weights_taken:
