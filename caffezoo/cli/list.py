@@ -53,9 +53,9 @@ def list_networks(
     """List networks: published errors (percent, one crop), parameters, multiply-accumulates, sizes, weights.
 
     Costs are computed from the prototxts at the small crop size, once, and then kept in the cache. Columns:
-    name, family, aliases, top1, top5, top1_12, top5_12, top1_large, top5_large, params, gmacs, activations, size, base,
-    crop, large_base, large_crop, mean, std, resize, labels, classes, weights, sources, forward_ms, backward_ms, origin,
-    prototxt.
+    name, family, task, aliases, top1, top5, top1_12, top5_12, top1_large, top5_large, params, gmacs, activations, size,
+    base, crop, large_base, large_crop, mean, std, resize, labels, classes, weights, sources, forward_ms, backward_ms,
+    origin, prototxt.
 
     Examples:
 

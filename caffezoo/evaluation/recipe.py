@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffezoo.errors import UsageError
 from caffezoo.evaluation.asked import Asked, put_together
 from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
@@ -56,8 +57,11 @@ class Recipe:
         Raises
         ------
         UsageError
-            Values that cannot be.
+            Values that cannot be, or a network that is no classifier.
         """
+        if entry.task != "classification":
+            hint = f"caffezoo {'detect' if entry.task == 'detection' else 'run'} --net {entry.name}"
+            raise UsageError(f"network '{entry.name}' is for {entry.task}: it has no scores of classes", hint=hint)
         asked = asked or Asked()
         preset = entry.preset("small")
         found = put_together(asked, channels=preset.channels, known=preset)
