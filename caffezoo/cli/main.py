@@ -28,12 +28,15 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("caffezoo.cli.list", "list_networks"),
         "show": ("caffezoo.cli.show", "show"),
         "check": ("caffezoo.cli.check", "check"),
+        "inspect": ("caffezoo.cli.inspect", "inspect"),
+        "diff": ("caffezoo.cli.diff", "diff"),
         "engines": ("caffezoo.cli.engines", "engines"),
         "data": ("caffezoo.cli.data", "data"),
     },
     "Run": {
         "run": ("caffezoo.cli.run", "run"),
         "classify": ("caffezoo.cli.classify", "classify"),
+        "detect": ("caffezoo.cli.detect", "detect"),
     },
     "Measure": {
         "evaluate": ("caffezoo.cli.evaluate", "evaluate"),

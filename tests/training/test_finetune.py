@@ -30,6 +30,7 @@ SIZES = Preprocessing((100.0,) * 3, (64.0,) * 3, Size.of(14), Size.of(12), "squa
 CHOICES = {
     "full": PrecisionChoice(),
     "8bit": PrecisionChoice("8bit"),
+    "8bit-fixed": PrecisionChoice("8bit", ranges="fixed"),
     "dorefa": PrecisionChoice("8bit", 2, 3),
     "binary": PrecisionChoice("binary"),
     "all-binary": PrecisionChoice("binary", scaling="none", first_real=False, last_real=False),
@@ -83,7 +84,7 @@ def test_files_come_out_and_the_network_answers_alike_elsewhere(job, choice):
     assert read_solver(job.output / "solver.prototxt").param.max_iter == 24
     for name in training.plan.form.weights:
         blob = network.weights[name][0]
-        assert len(np.unique(blob[0])) <= {"8bit": 256, "dorefa": 4}.get(choice, 2), name
+        assert len(np.unique(blob[0])) <= {"8bit": 256, "8bit-fixed": 256, "dorefa": 4}.get(choice, 2), name
 
 
 @requires_caffe
@@ -210,6 +211,12 @@ def test_a_split_by_seed_takes_a_share_of_every_class(tmp_path):
 
 
 def test_choices_that_cannot_be():
-    for wrong in ({"kind": "half"}, {"scaling": "row"}, {"weight_bits": 2}, {"kind": "8bit", "weight_bits": 9}):
+    for wrong in (
+        {"kind": "half"},
+        {"scaling": "row"},
+        {"ranges": "wide"},
+        {"weight_bits": 2},
+        {"kind": "8bit", "weight_bits": 9},
+    ):
         with pytest.raises(UsageError):
             PrecisionChoice(**wrong)

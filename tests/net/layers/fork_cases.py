@@ -310,4 +310,8 @@ FORK_CASES: dict[str, ForkCase] = {
         lambda x, b: [standardised(x[0], 4, 0.01) * b[0].reshape(-1, 1, 1) + b[1].reshape(-1, 1, 1)],
     ),
     "l2_norm": ForkCase(_one("L2Norm", ""), _values(lambda x: x / np.sqrt((x * x).sum((1, 2, 3), keepdims=True)))),
+    "pooling_of_volumes": ForkCase(
+        _one("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", (2, 2, 3, 5, 4)),
+        _values(lambda x: pooled(x, (2, 2, 2), (2, 2, 2), (0, 0, 0))),
+    ),
 }
