@@ -14,6 +14,7 @@ from caffezoo.engines.registry import create_engine
 from caffezoo.errors import NetworkError, ShapeError, UnknownLayerError, UsageError
 from caffezoo.net import python_code
 from caffezoo.net.graph import Network
+from tests.engines.networks import HERE
 
 TEXT = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
@@ -88,7 +89,7 @@ def test_code_is_not_run_unasked(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", HERE)
 def test_layers_run_between_the_parts_of_the_network(engine: str, module: str) -> None:
     network = Network.from_text(_text(module, "Shift"))
     with create_engine(engine, network, threads=1) as made:
