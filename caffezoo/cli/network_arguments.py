@@ -216,6 +216,9 @@ def _flags(weights: bool, positional: bool, metavar: str) -> dict[str, Any]:
     option("stage", list[str], metavar="NAME", help="A stage of a prototxt's rules (repeat for several).")
     option("level", int, metavar="N", help="The level of a prototxt's rules; default: 0.")
     option("lenient", bool, "--lenient", help="Pass over fields that Caffe does not have, with a warning.")
+    option("layers", list[Path], metavar="FILE.py", help="Python file with layer classes of your own; it is run.")
+    folder = "Run the Python layers of a prototxt from modules in this folder: their own code."
+    option("python_layers", list[Path], "--python-layers", metavar="DIR", help=folder)
     option("index", Path, help="Your own index, merged over the built-in one.")
     return flags
 
@@ -231,6 +234,8 @@ def resolve(
     stage: Sequence[str] | None = None,
     level: int | None = None,
     lenient: bool | None = None,
+    layers: Sequence[Path] | None = None,
+    python_layers: Sequence[Path] | None = None,
     index: Path | None = None,
     weights_taken: bool = True,
     default: str | None = None,
@@ -249,6 +254,15 @@ def resolve(
     """
     from caffezoo.net.load_options import LoadOptions
 
+    if layers:
+        from caffezoo.net.own_layers import load_layers
+
+        for file in layers:
+            load_layers(file)
+    if python_layers:
+        from caffezoo.net.python_code import run_code_of
+
+        run_code_of(python_layers)
     targets = [file for file in files if not file.endswith(WEIGHTS_SUFFIXES)]
     blobs = [file for file in files if file.endswith(WEIGHTS_SUFFIXES)]
     if blobs and not weights_taken:

@@ -130,6 +130,7 @@ def open_classifier(
     from caffezoo.net.scores import with_scores
     from caffezoo.net.variants import fully_convolutional, with_other_rounding
 
+    recipe.check_task()
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
