@@ -2,11 +2,12 @@
 
     python tools/ten_runs.py                          # all ten, one after the other: hours
     python tools/ten_runs.py --only narrow            # one; may be repeated
-    python tools/ten_runs.py --only plain --tests tests/cli tests/zoo   # some of the tests
+    python tools/ten_runs.py --only narrow --tests tests/cli tests/zoo   # some of the tests
 
-Every run clones the checkout's HEAD, makes its venv (the locked versions), and then runs ``make test``. Real Caffe, OpenCV's importer and PyTorch are used where the checkout has them (``.oracle``,
-``.oracle-cv``; ``--torch`` installs it into each). What each run printed is kept in the folder, with a table
-(``runs.json`` holds it, so that a call can go on where another was stopped). Exit status 1 if a run failed.
+Every run clones the checkout's HEAD, makes its venv (the locked versions), and then runs ``make test``. Real Caffe and
+OpenCV's importer are used where the checkout has them (``.oracle``, ``.oracle-cv``); ``--torch`` installs PyTorch into
+each. What each run printed is kept in the folder, with a table (``runs.json`` holds it, so that a call can go on where
+another was stopped). Exit status 1 if a run failed.
 """
 
 from __future__ import annotations
