@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Part:
         The Python package that it is.
     fixture : str or None
         Tests that use this fixture belong to it.
+    names : tuple of str
+        What a test module imports from the tests when it needs the package.
     """
 
     mark: str
@@ -38,12 +41,13 @@ class Part:
     remedy: str
     package: str | None = None
     fixture: str | None = None
+    names: tuple[str, ...] = ()
 
 
 PARTS = (
     Part("oracle", "real Caffe", "`make oracle`, or CAFFE_PYTHON"),
     Part("opencv_oracle", "OpenCV's Caffe importer", "`make oracle`, or OPENCV_PYTHON"),
-    Part("torch", "PyTorch", "`make torch`", package="torch"),
+    Part("torch", "PyTorch", "`make torch`", package="torch", names=("requires_torch", "HERE")),
     Part("browser", "the page in a browser", "`make chromium`", fixture="running"),
     Part("registry", "the package index", "a network and pip's own configuration"),
 )
@@ -63,8 +67,13 @@ def mark_parts(items: Iterable[pytest.Item]) -> None:
 def _imports(module: Path) -> frozenset[str]:
     """The packages of parts that a test module imports."""
     text = module.read_text(encoding="utf-8")
-    packages = [part.package for part in PARTS if part.package]
-    return frozenset(p for p in packages if re.search(rf"importorskip\(\"{p}\b|^\s*(import|from) {p}\b", text, re.M))
+    found = set()
+    for part in PARTS:
+        if part.package:
+            signs = [rf"importorskip\(\"{part.package}\b", rf"^\s*(import|from) {part.package}\b"]
+            signs += [rf"^from tests.* import .*\b{name}\b" for name in part.names]
+            found |= {part.package} if re.search("|".join(signs), text, re.MULTILINE) else set()
+    return frozenset(found)
 
 
 def closing_lines(stats: Mapping[str, Sequence[Any]]) -> Iterator[str]:
@@ -92,7 +101,9 @@ def closing_lines(stats: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     width = max(len(part.title) for part in PARTS)
     for part in PARTS:
         absent = skipped[part.mark] + missing.pop(part.package or "", 0)
-        if ran[part.mark]:
+        if part.package and find_spec(part.package) is None:
+            told = f"NOT TESTED, what brings it: {part.remedy}"  # some tests of its modules run without it
+        elif ran[part.mark]:
             told = f"tested, {ran[part.mark]} tests" + (f", {absent} skipped" if absent else "")
         elif absent:
             told = f"NOT TESTED, what brings it: {part.remedy}"

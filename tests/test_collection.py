@@ -46,6 +46,12 @@ def test_two_processes_collect_the_same(tmp_path: Path) -> None:
     assert [name for name in names if str(ROOT) in name or "pytest-of-" in name] == []
 
 
+def test_a_machine_without_torch_collects_the_rest(tmp_path: Path) -> None:
+    status = collecting(tmp_path / "bare", "tests.without_torch").wait(timeout=300)
+    output = (tmp_path / "bare" / "list.txt").read_text(encoding="utf-8")
+    assert status == 0, output[-3000:]
+
+
 def test_the_other_day_is_another_day() -> None:
     code = (
         "import time; t = time.time(); import tests.other_day; from datetime import date, datetime; import gzip, os; "

@@ -15,7 +15,20 @@ Record = Mapping[str, Any]
 Cost = Mapping[str, int] | None
 Value = float | int | str | None
 
-DEFAULT = ("name", "family", "top1", "top5", "params", "gmacs", "activations", "size", "crop", "labels", "weights")
+DEFAULT = (
+    "name",
+    "family",
+    "task",
+    "top1",
+    "top5",
+    "params",
+    "gmacs",
+    "activations",
+    "size",
+    "crop",
+    "labels",
+    "weights",
+)
 _STATES = ("available", "unknown", "reported-dead", "never-published")
 
 
@@ -69,6 +82,7 @@ def _best_state(name: str, record: Record, cost: Cost) -> str:
 COLUMNS: dict[str, Column] = {
     "name": Column("network", lambda name, record, cost: name),
     "family": Column("family", lambda name, record, cost: record["family"]),
+    "task": Column("task", lambda name, record, cost: record.get("task", "classification")),
     "aliases": Column("aliases", lambda name, record, cost: " ".join(record.get("aliases") or ())),
     "top1": Column("top-1 %", lambda name, record, cost: error_percent(headline(record), 1), 2),
     "top5": Column("top-5 %", lambda name, record, cost: error_percent(headline(record), 5), 2),

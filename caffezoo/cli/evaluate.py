@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +15,9 @@ from caffezoo.cli import recipes
 from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
+from caffezoo.cli.evaluation_arguments import each_network, list_among, parse_labels, parse_sizes
 from caffezoo.cli.evaluation_output import print_results, report_unreadable, running
+from caffezoo.cli.expecting import as_published, check_expectation
 from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from caffezoo.evaluation.runs.folder import Run
     from caffezoo.evaluation.runs.scoring import Subject
     from caffezoo.report.store import Store
-
-MAX_SIZES = 64
 
 
 @takes_network()
@@ -85,6 +83,13 @@ def evaluate(
         typer.Option(metavar="PX..PX:STEP", help="A sweep, 224..416:16: a result for each size; the base size grows."),
     ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="The mirror image of every crop as well.")] = False,
+    fully_convolutional: Annotated[
+        bool,
+        typer.Option(
+            "--fully-convolutional",
+            help="See the centre square of --base-size (or --crop-size) at once; scores are averaged over positions.",
+        ),
+    ] = False,
     decoder: Annotated[str, typer.Option(metavar="cv2|pillow|simplejpeg", help="What decodes images.")] = "cv2",
     resizer: Annotated[
         str,
@@ -126,6 +131,15 @@ def evaluate(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on where the same evaluation was interrupted.")
     ] = True,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="published", help="Exit 1 where the published error is not met, and say what likely the cause is."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="With --expect: points that it may lie outside the 95 % interval.")
+    ] = 0.1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON object instead.")] = False,
     record: Annotated[
         bool, typer.Option("--record", help="Append to accuracy.csv, and which class was taken for which.")
@@ -165,6 +179,7 @@ def evaluate(
         check_ending(per_image)
     store = writable_store(results) if record else None
     networks = each_network(arguments)
+    check_expectation(expect, networks)
     asked = recipes.ask(
         mean=mean,
         std=std,
@@ -197,6 +212,18 @@ def evaluate(
         engine=engine,
         output=output,
     )
+    opening: dict[str, Any] = {
+        "crops": mirrored_crops(crops) if mirror else crops,
+        "scales": tuple(parse_sizes(scales)) if scales else (),
+        "decoder": decoder,
+        "resizer": resizer,
+        "slides": fully_convolutional,
+        "output": output,
+        "engine": engine,
+        "precision": precision,
+        "threads": threads,
+        "caffe_python": caffe_python,
+    }
     subjects = open_subjects(
         known,
         dataset,
@@ -207,15 +234,7 @@ def evaluate(
         batch_size=batch_size,
         streams=streams if ray is None else 1,
         on_note=lambda note: tell_notes([note], "note"),
-        crops=mirrored_crops(crops) if mirror else crops,
-        scales=tuple(parse_sizes(scales)) if scales else (),
-        decoder=decoder,
-        resizer=resizer,
-        output=output,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        caffe_python=caffe_python,
+        **opening,
     )
     runs: list[Run] = []
     try:
@@ -242,6 +261,10 @@ def evaluate(
         for one in runs:
             one.close()
     finish(found, runs, subjects, kept=run is not None, as_json=as_json, store=store)
+    if expect is not None and not as_published(
+        networks, known, subjects, found, tolerance, opening, workers or default_workers()
+    ):
+        raise typer.Exit(1)
 
 
 def finish(
@@ -285,57 +308,6 @@ def finish(
     done = f"{result.images + len(result.unreadable)} of {result.total} images"
     print(f"caffezoo: interrupted after {done}{nothing}{again}", file=sys.stderr)
     raise typer.Exit(130)
-
-
-def each_network(arguments: NetworkArguments) -> list[NetworkArguments]:
-    """Return the networks that ``--net`` names: one, or those that patterns with commas between match."""
-    if arguments.name is None or not set(arguments.name) & set("*?[,"):
-        return [arguments]
-    from caffezoo.zoo.index import load_index
-
-    index = load_index(arguments.index)
-    names: list[str] = []
-    for pattern in filter(None, (part.strip() for part in arguments.name.split(","))):
-        found = index.names(pattern) if set(pattern) & set("*?[") else [index.resolve(pattern)]
-        if not found:
-            raise UsageError(f"no network is named like '{pattern}'", hint="`caffezoo list` names them")
-        names += found
-    if arguments.weights is not None and len(set(names)) > 1:
-        raise UsageError(f"--weights is of one network, and {len(set(names))} are named")
-    return [replace(arguments, name=name) for name in dict.fromkeys(names)]
-
-
-def parse_labels(text: str | None) -> list[str]:
-    """Return the label sets of ``2012,real,FILE``."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
-def list_among(sets: Sequence[str], data: str | None) -> str | None:
-    """Return the label set that is a list, for data that do not say themselves what they are."""
-    from caffezoo.data.label_sets import LABEL_SETS
-
-    files = [one for one in sets if one not in LABEL_SETS]
-    return files[0] if files and len(files) == len(sets) and data != "sample" else None
-
-
-def parse_sizes(text: str) -> list[int]:
-    """Return the sizes in px of ``256,288`` or ``224..416:16``.
-
-    Raises
-    ------
-    UsageError
-        It is neither.
-    """
-    sizes: list[int] = []
-    for part in text.split(","):
-        span = re.fullmatch(r"\s*(\d{1,5})(?:\.\.(\d{1,5})(?::(\d{1,5}))?)?\s*", part)
-        if span is None:
-            raise UsageError(f"'{text}' are no sizes", hint="such as 256,288,320 or 224..416:16")
-        first = int(span[1])
-        sizes += [first] if span[2] is None else range(first, int(span[2]) + 1, max(1, int(span[3] or 1)))
-    if not sizes or len(sizes) > MAX_SIZES or len(set(sizes)) < len(sizes):
-        raise UsageError(f"'{text}' are {len(sizes)} sizes", hint=f"give 1 to {MAX_SIZES} different ones")
-    return sizes
 
 
 def say_resumed(runs: Sequence[Run]) -> None:

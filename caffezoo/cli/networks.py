@@ -35,6 +35,7 @@ def print_entry(entry: NetworkEntry) -> None:
         print(f"paper          {entry.origin.paper}")
     if entry.aliases:
         print(f"aliases        {', '.join(entry.aliases)}")
+    print(f"task           {entry.task}")
     print(f"labels         {entry.labels.classes} classes, order {entry.labels.order}")
     mean, std = (" ".join(f"{v:g}" for v in triple) for triple in (p.mean, p.std))
     print(f"preprocessing  mean {mean}, std {std} (B, G, R); {p.resize} side to base size  [{p.source}]")

@@ -167,7 +167,8 @@ def make_recipe(
 
     entry = network.entry
     if entry is not None:
-        Recipe.from_entry(entry, Path(), asked)  # refuses before weights are fetched what would be refused after
+        # Refuses before weights are fetched what would be refused after.
+        Recipe.from_entry(entry, Path(), asked).check_task()
         recipe = replace(Recipe.from_entry(entry, network.weights_file, asked), options=network.options)
     else:
         recipe = Recipe.from_files(network.file, network.weights_file, asked, network.options)

@@ -92,6 +92,9 @@ def train(
     scaling: Annotated[
         str, typer.Option(metavar="filter|layer|none", help="Of binary weights.", rich_help_panel=BITS)
     ] = "filter",
+    ranges: Annotated[
+        str, typer.Option(metavar="scaled|fixed", help="Of 8-bit numbers: see docs/training.md.", rich_help_panel=BITS)
+    ] = "scaled",
     first_real: Annotated[bool, typer.Option("--first-real/--first-quantised", rich_help_panel=BITS)] = True,
     last_real: Annotated[bool, typer.Option("--last-real/--last-quantised", rich_help_panel=BITS)] = True,
     index: index_option = None,
@@ -128,7 +131,7 @@ def train(
 
     kind = solver_file or ("adam" if precision != "full" else "sgd")
     train_network.check_choices(kind, policy)
-    choice = PrecisionChoice(precision, weight_bits, activation_bits, scaling, first_real, last_real)  # type: ignore[arg-type]
+    choice = PrecisionChoice(precision, weight_bits, activation_bits, scaling, ranges, first_real, last_real)  # type: ignore[arg-type]
     if threads is not None:
         torch.set_num_threads(threads)
     start = Path(weights) if weights is not None else None

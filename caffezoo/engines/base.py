@@ -264,8 +264,8 @@ class Engine(ABC):
         """Return what has to be run of a network."""
         return cut(network, self.outputs)
 
-    def _onnx(self) -> onnx.ModelProto:
-        """Return the network as ONNX, folded where no wanted blob lies inside it."""
+    def _onnx(self, arrays: dict[str, np.ndarray] | None = None) -> onnx.ModelProto:
+        """Return the network as ONNX, folded where no wanted blob lies inside it; ``arrays`` as in ``to_onnx``."""
         from caffezoo.net.onnx_graph import to_onnx, with_image_input
 
         if self.asked_precision == INT8:
@@ -276,6 +276,7 @@ class Engine(ABC):
             outputs=self.outputs,
             transform=self.transform,
             input_dtype=str(self.input_dtype),
+            arrays=arrays,
         )
 
 

@@ -9,11 +9,12 @@ past ``MAX_BYTES``. Whatever is wrong with the cache (no space, no rights, damag
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MIN_WEIGHT_BYTES = 8 << 20
 """Smaller networks are made anew in the time that an entry takes to load."""
+MAX_BLOB_BYTES = 128 << 20
+"""OpenVINO hands out each layer's weights as one more copy while it exports: no more than this is spent on it."""
 MAX_BYTES = 8 << 30
 _LENGTH_BYTES = 8
 """An entry ends in its own length, so that a file that was cut is known."""
@@ -32,8 +35,9 @@ _DECIDING = ("engines", "net", "net/layers")
 
 
 def is_worth_keeping(network: Network) -> bool:
-    """Whether a network is large enough for the cache."""
-    return sum(blob.nbytes for blobs in network.weights.values() for blob in blobs) >= MIN_WEIGHT_BYTES
+    """Whether a network is large enough for the cache, and no single blob too large to be exported."""
+    sizes = [blob.nbytes for blobs in network.weights.values() for blob in blobs]
+    return sum(sizes) >= MIN_WEIGHT_BYTES and max(sizes) <= MAX_BLOB_BYTES
 
 
 def compiled_key(
@@ -92,10 +96,10 @@ def save_compiled(compiled: Any, key: str) -> None:
     temporary = folder / f"{key}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        content = compiled.export_model().getbuffer()
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.write(len(content).to_bytes(_LENGTH_BYTES, "little"))
+        with temporary.open("wb") as file:
+            compiled.export_model(_Through(file))
+            size = file.seek(0, os.SEEK_END)
+            file.write(size.to_bytes(_LENGTH_BYTES, "little"))
         temporary.replace(folder / f"{key}.blob")
         _evict(folder)
     except (OSError, RuntimeError):
@@ -103,6 +107,23 @@ def save_compiled(compiled: Any, key: str) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+class _Through(io.BytesIO):
+    """What OpenVINO takes for a stream in memory: all of it goes to a file as it comes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _evict(folder: Path) -> None:

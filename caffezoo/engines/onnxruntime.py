@@ -44,8 +44,11 @@ class ONNXRuntimeEngine(Engine):
         if self.profile:
             options.enable_profiling = True
             options.profile_file_prefix = os.path.join(tempfile.gettempdir(), f"caffezoo-{os.getpid()}")
-        model = self._onnx()
+        arrays: dict[str, np.ndarray] = {}
+        model = self._onnx(arrays)
+        self._values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
         try:
+            options.add_external_initializers(list(arrays), self._values)
             self._session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
@@ -92,6 +95,7 @@ class ONNXRuntimeEngine(Engine):
         if self.profile:
             Path(self._session.end_profiling()).unlink(missing_ok=True)
         self._session = None
+        self._values = []
 
 
 def _runtime() -> Any:

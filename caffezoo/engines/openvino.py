@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import queue
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +13,10 @@ from caffezoo.engines.base import Engine, Installation
 from caffezoo.engines.compiled import compiled_key, is_worth_keeping, load_compiled, save_compiled
 from caffezoo.engines.quantised import INT8
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
+from caffezoo.net.onnx_arrays import with_arrays_as_inputs
+
+if TYPE_CHECKING:
+    import onnx
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 """What is computed in where the model does not say otherwise; a quantised model does."""
@@ -49,6 +55,7 @@ class OpenVINOEngine(Engine):
             config["PERF_COUNT"] = True
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
+        self._arrays: dict[str, np.ndarray] = {}  # as long as OpenVINO may read them
         if self.streams > 1:
             config |= {"NUM_STREAMS": self.streams, "PERFORMANCE_HINT": "THROUGHPUT"}
         key = None
@@ -81,7 +88,7 @@ class OpenVINOEngine(Engine):
     def _compiled(self, core: Any, precision: str, config: dict[str, Any]) -> Any:
         """Compile the network, and hold what it will run against what was asked for."""
         try:
-            model = core.read_model(self._onnx().SerializeToString())
+            model = openvino_model(core, self._onnx(self._arrays), self._arrays)
             kept = _read(model)  # OpenVINO drops inputs of which a layer reads no more than the shape
             model.reshape({name: list(shape) for name, shape in self.input_shapes.items() if name in kept})
             compiled = core.compile_model(model, "CPU", config)
@@ -114,10 +121,38 @@ class OpenVINOEngine(Engine):
         self._request = None
         self._requests = queue.SimpleQueue()
         self._ports = {}
+        self._arrays = {}
 
 
 def _read(model: Any) -> set[str]:
     return {name for port in model.inputs for name in port.names}
+
+
+def openvino_model(core: Any, model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return OpenVINO's form of an ONNX model; its large constants are the arrays themselves, not copies.
+
+    Parameters
+    ----------
+    core : openvino.Core
+    model : onnx.ModelProto
+    arrays : mapping of str to ndarray
+        What the model keeps apart (:mod:`caffezoo.net.onnx_arrays`); they must outlive what is compiled of it.
+    """
+    from openvino import op
+
+    found = core.read_model(with_arrays_as_inputs(model, arrays).SerializeToString())
+    for parameter in found.get_parameters():
+        for name in parameter.output(0).names & arrays.keys():
+            parameter.output(0).replace(op.Constant(_writable(arrays[name]), shared_memory=True).output(0))
+            found.remove_parameter(parameter)
+    found.validate_nodes_and_infer_types()
+    return found
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    """Return an array over the same memory that may be written to, which OpenVINO asks for and does not do."""
+    memory: Any = (ctypes.c_byte * array.nbytes).from_address(array.ctypes.data)
+    return np.asarray(memory).view(array.dtype).reshape(array.shape)
 
 
 def _start() -> tuple[Any, str]:

@@ -87,6 +87,8 @@ def open_classifier(
     scales: tuple[int, ...] = (),
     decoder: str = "cv2",
     resizer: str = "cv2-bilinear",
+    slides: bool = False,
+    other_rounding: bool = False,
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
@@ -102,6 +104,10 @@ def open_classifier(
         Sizes in px instead of the published ones: 224, or height x width as ``"112x96"``.
     crops, scales, decoder, resizer : optional
         See :class:`caffezoo.evaluation.protocol.Protocol`; the decoder without its version.
+    slides : bool, optional
+        Make the network fully convolutional, and average its scores over the positions that the crop has.
+    other_rounding : bool, optional
+        Let pooling count its windows the other way.
     output : str, optional
         The blob that holds the scores; see :func:`caffezoo.net.scores.classifier_head`.
     engine : str, optional
@@ -122,12 +128,16 @@ def open_classifier(
     from caffezoo.engines.registry import create_engine, engine_class
     from caffezoo.net.batch import possible_batch
     from caffezoo.net.scores import with_scores
+    from caffezoo.net.variants import fully_convolutional, with_other_rounding
 
+    recipe.check_task()
     engine_class(engine)  # an unknown name is told before files are read
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise UsageError(f"batch size {batch_size} is not in 1..{MAX_BATCH_SIZE}")
     wanted = None if output is None else [output]
     declared = recipe.options.load(recipe.prototxt, outputs=wanted) if network is None else network
+    if other_rounding:
+        declared = with_other_rounding(declared)
     protocol, size_notes = choose_protocol(
         recipe,
         declared.inputs,
@@ -137,18 +147,22 @@ def open_classifier(
         scales=scales,
         decoder=decoder,
         resizer=resizer,
+        slides=slides,
     )
+    own = image_input(declared.inputs, str(recipe.prototxt))[1]
     try:
-        resized = declared.resized(*protocol.crop_size)
+        resized = declared.resized(*(own if slides else protocol.crop_size))
         network = resized.with_weights_file(recipe.weights) if network is None else resized
     except BindingError as error:
-        own = image_input(declared.inputs, str(recipe.prototxt))[1]
         if protocol.crop_size != own and error.hint is None:
             error.hint = (
-                f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for"
+                f"fully connected layers fit one input size, here {own} px, and {protocol.crop_size} is asked for;"
+                " --fully-convolutional lets them slide"
             )
         raise
     network, head = with_scores(network, output)
+    if slides:
+        network = fully_convolutional(network).resized(*protocol.crop_size)
     image_input(network.inputs, str(recipe.prototxt))
     if recipe.class_names is not None and len(recipe.class_names) != head.classes - recipe.drop_background:
         raise DataError(
@@ -175,6 +189,8 @@ def open_classifier(
         scales=scales,
         decoder=decoder,
         resizer=resizer,
+        slides=slides,
+        other_rounding=other_rounding,
         output=output,
         engine=engine,
         **{"batch_size": batch_size, **engine_options},
@@ -192,6 +208,7 @@ def choose_protocol(
     scales: tuple[int, ...] = (),
     decoder: str = "cv2",
     resizer: str = "cv2-bilinear",
+    slides: bool = False,
 ) -> tuple[Protocol, tuple[str, ...]]:
     """Return how images become a network's input, and by which rules sizes were chosen.
 
@@ -200,7 +217,7 @@ def choose_protocol(
     recipe : Recipe
     inputs : mapping of str to shape
         The network's.
-    base_size, crop_size, crops, scales, decoder, resizer
+    base_size, crop_size, crops, scales, decoder, resizer, slides
         See :func:`open_classifier`.
 
     Raises
@@ -227,4 +244,5 @@ def choose_protocol(
         crop=Size.of(crop_size, "crop size") if crop_size is not None else None,
         crops=crops,
     )
-    return Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), scales=scales, resizer=resizer), notes
+    more = {"scales": scales, "resizer": resizer, "fully_convolutional": slides}
+    return Protocol.of(sizes, crops=crops, decoder=decoder_name(decoder), **more), notes

@@ -1,9 +1,12 @@
-"""Decoding under the names that protocols give it: ``cv2``, ``pillow``, ``simplejpeg``.
+"""Decoding under the names that protocols give it: ``cv2``, ``pillow``, ``simplejpeg``, ``yuv420``.
 
 ``cv2`` is the published protocol. It stands for pixels, not for a library: where simplejpeg is installed, which drives
 libjpeg-turbo without OpenCV's detour and takes 0.6 of the time, JPEGs go through it as far as it proves equal. JPEGs of
 a kind (coding, components, subsampling) are decoded by both until :data:`PROOFS` of them came out the same; after one
 that did not, OpenCV decodes all of that kind. Whatever simplejpeg refuses or warns of, OpenCV decides.
+
+``yuv420`` is what ``cv2`` gives after a detour through YUV with halved colour planes (BT.601, OpenCV's I420), the form
+in which cameras and video decoders hand images over.
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ def decoder_name(decoder: str) -> str:
     """
     if decoder not in DECODERS:
         raise UnknownNameError("decoder", decoder, DECODERS)
-    if decoder == "cv2":
-        return f"cv2-{load_cv2().__version__}"
+    if decoder in ("cv2", "yuv420"):
+        return f"{decoder}-{load_cv2().__version__}"
     try:
         return f"{decoder}-{version(_PACKAGES[decoder])}"
     except PackageNotFoundError:
@@ -73,6 +76,8 @@ def decode(data: bytes, decoder: str = "cv2", *, where: str | None = None, grey:
     if name == "pillow":
         image = _by_pillow(data, where)
         return load_cv2().cvtColor(image, load_cv2().COLOR_BGR2GRAY) if grey else image
+    if name == "yuv420":
+        return _through_yuv(decode(data, where=where, grey=grey))
     if name not in DECODERS:
         raise UnknownNameError("decoder", name, DECODERS)
     if grey:
@@ -92,6 +97,17 @@ def decode(data: bytes, decoder: str = "cv2", *, where: str | None = None, grey:
             with _proofs_lock:
                 _proofs[kind] = _proofs.get(kind, 0) + 1 if equal and _proofs.get(kind, 0) >= 0 else -1
     return image
+
+
+def _through_yuv(image: Image) -> Image:
+    """Return an image after YUV 4:2:0 and back; odd sides are made even by repeating the last row and column."""
+    if image.ndim == 2:
+        return image
+    cv2 = load_cv2()
+    height, width = image.shape[:2]
+    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    back = cv2.cvtColor(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), cv2.COLOR_YUV2BGR_I420)
+    return np.ascontiguousarray(back[:height, :width])
 
 
 def _fits(data: bytes) -> bool:

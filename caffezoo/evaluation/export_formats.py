@@ -9,14 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from caffezoo.engines.openvino import openvino_model
 from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
 from caffezoo.errors import EngineError, EngineUnavailableError, LoweringError, UsageError
 from caffezoo.net.cutting import cut
 from caffezoo.net.folding import fold, folded_for
 from caffezoo.net.graph import Network
+from caffezoo.net.onnx_graph import OPSET
 from caffezoo.net.transform import Transform
 
 Blobs = dict[str, np.ndarray]
+
+WHOLE_BYTES = 256 << 20
+"""Up to this size a written ONNX file is run whole: a runtime that reads it holds its weights two or three times."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,18 @@ class ExportFormat:
     takes_inside: bool = False
 
 
-def onnx_model(network: Network, options: ExportOptions) -> Any:
-    """Return the ONNX model of a network as the options have it."""
-    from caffezoo.net.onnx_graph import OPSET, to_onnx, with_image_input
+def onnx_model(network: Network, options: ExportOptions, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the ONNX model of a network as the options have it; its large constants are put into ``arrays``."""
+    from caffezoo.net.onnx_graph import to_onnx, with_image_input
 
     program = folded_for(network, options.outputs) if options.folded else network
-    model = to_onnx(program, outputs=options.outputs)
+    converted = options.opset is not None and options.opset != OPSET
+    model = to_onnx(program, outputs=options.outputs, arrays=None if converted else arrays)
     if options.transform is not None:
         if len(model.graph.input) != 1:
             raise UsageError("--preprocessing needs a network with one input", where=network.path)
         model = with_image_input(model, options.transform, "uint8", reverse=options.reverse)
-    if options.opset is not None and options.opset != OPSET:
+    if converted and options.opset is not None:
         model = _converted(model, options.opset, str(network.path))
     if options.batch is not None:
         for value in (*model.graph.input, *model.graph.output):
@@ -123,18 +129,18 @@ def _converted(model: Any, opset: int, where: str) -> Any:
 
 
 def _write_onnx(network: Network, target: Path, options: ExportOptions) -> str:
-    import onnx
+    from caffezoo.net.onnx_arrays import check_model, write_model
 
-    model = onnx_model(network, options)
-    checked = ""
-    if model.ByteSize() < 2**31:  # the checker serialises the model, which protobuf limits to 2 GiB
-        onnx.checker.check_model(model, full_check=True)
-        checked = ", onnx checker passed"
-    onnx.save(model, str(target))
-    return f"{len(model.graph.node)} operators, opset {model.opset_import[0].version}{checked}"
+    arrays: dict[str, np.ndarray] = {}
+    model = onnx_model(network, options, arrays)
+    check_model(model, arrays)
+    write_model(model, arrays, target)
+    return f"{len(model.graph.node)} operators, opset {model.opset_import[0].version}, onnx checker passed"
 
 
 def _run_onnx(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
+    if source.stat().st_size > WHOLE_BYTES and options.opset in (None, OPSET):
+        return _run_onnx_by_parts(network, source, options, inputs)
     try:
         import onnxruntime
     except ImportError:
@@ -148,18 +154,34 @@ def _run_onnx(network: Network, source: Path, options: ExportOptions, inputs: Bl
     return dict(zip(names, found, strict=True))
 
 
+def _run_onnx_by_parts(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
+    """Hold the file's large constants against the network's, byte for byte, and run what else is in it with these."""
+    from caffezoo.net.onnx_arrays import holds, read_model
+
+    arrays: dict[str, np.ndarray] = {}
+    onnx_model(network, options, arrays)
+    model, spans = read_model(source)
+    if not holds(source, spans, arrays):
+        raise EngineError("holds other weights than were written", where=str(source))
+    return _infer(openvino_model(_openvino().Core(), model, arrays), network, options, inputs)
+
+
 def _write_openvino(network: Network, target: Path, options: ExportOptions) -> str:
     openvino = _openvino()
-    model = openvino.Core().read_model(onnx_model(network, options).SerializeToString())
+    arrays: dict[str, np.ndarray] = {}
+    model = openvino_model(openvino.Core(), onnx_model(network, options, arrays), arrays)
     openvino.save_model(model, str(target), compress_to_fp16=False)
     return f"{len(model.get_ops())} operators, float32"
 
 
 def _run_openvino(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
-    core = _openvino().Core()
-    model = core.read_model(str(source))
+    return _infer(_openvino().Core().read_model(str(source)), network, options, inputs)
+
+
+def _infer(model: Any, network: Network, options: ExportOptions, inputs: Blobs) -> Blobs:
+    """Run an OpenVINO model on a batch."""
     model.reshape({value.any_name: list(inputs[value.any_name].shape) for value in model.inputs})
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = _openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled({value.any_name: inputs[value.any_name] for value in model.inputs})
     return {name: np.array(found[called]) for name, called in _names(network, options).items()}
 

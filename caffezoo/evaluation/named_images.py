@@ -71,7 +71,8 @@ def _listed(path: str) -> list[str]:
 
 def _located(line: str, folder: str) -> str:
     """Return the path that a line names: the whole of it, or what stands before a label."""
-    name, _, label = line.replace("\t", " ").rpartition(",") if line.count(",") == 1 else line.rpartition(" ")
+    spaced = line.replace("\t", " ")
+    name, _, label = spaced.rpartition("," if spaced.count(",") == 1 else " ")
     without = name.strip() if name and label.strip().lstrip("-").isdigit() else line
     for text in dict.fromkeys((line, without)):
         for root in (folder, ""):

@@ -18,7 +18,7 @@ from caffezoo.net.transform import Transform
 OVERSAMPLED = (10, 12, 144)
 """Numbers of crops that have a protocol of their own; others are a grid."""
 
-DECODERS = ("cv2", "pillow", "simplejpeg")
+DECODERS = ("cv2", "pillow", "simplejpeg", "yuv420")
 RESIZERS = ("cv2-bilinear", "cv2-area", "pillow-bilinear", "pillow-bicubic")
 MAX_GRID = 32
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffezoo.errors import UsageError
 from caffezoo.evaluation.asked import Asked, put_together
 from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.net.load_options import AS_DEPLOYED, LoadOptions
@@ -32,6 +33,8 @@ class Recipe:
         Names of the outputs, where they are known otherwise than by the order.
     drop_background : bool
         The first output is the background and no class.
+    task : str
+        What the index says that the network is for.
     options : LoadOptions
         How the prototxt is read.
     notes, warnings : tuple of str
@@ -45,9 +48,21 @@ class Recipe:
     label_order: str = "unknown"
     class_names: tuple[str, ...] | None = None
     drop_background: bool = False
+    task: str = "classification"
     options: LoadOptions = AS_DEPLOYED
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def check_task(self) -> None:
+        """Raise if the index says that the network is no classifier.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.task != "classification":
+            hint = f"caffezoo {'detect' if self.task == 'detection' else 'run'} --net {self.name}"
+            raise UsageError(f"network '{self.name}' is for {self.task}: it has no scores of classes", hint=hint)
 
     @classmethod
     def from_entry(cls, entry: NetworkEntry, weights: Path, asked: Asked | None = None) -> Recipe:
@@ -69,6 +84,7 @@ class Recipe:
             label_order=str(entry.labels.order),
             class_names=entry.labels.names,
             drop_background=entry.labels.background,
+            task=entry.task,
             notes=found.notes,
             warnings=found.warnings,
         )

@@ -140,6 +140,8 @@ def _open(
             "crop_size": crop_size,
             "base_size": options.get("base_size") or _swept_base(recipe, crop_size),
         }
+    elif options.get("slides") and not options.get("crop_size"):
+        options = {**options, "crop_size": recipe.preprocessing.base_size}
     views = max(1, options.get("crops", 1)) * max(1, len(options.get("scales", ())))
     batch_size = min(batch_size, len(dataset.images) * views)
     if streams is None:

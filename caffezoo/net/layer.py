@@ -22,6 +22,7 @@ import numpy as np
 
 from caffezoo.errors import ShapeError, UnknownLayerError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.extra_fields import extra_fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -94,6 +95,7 @@ class Layer:
     auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
+    finds_boxes: ClassVar[bool] = False  # whether its top is [1, 1, M, 7]: image, class, score, relative x1, y1, x2, y2
     on_host: ClassVar[bool] = False  # engines run it in numpy, between compiled parts: see net/host_layer.py
     bounded_axis: ClassVar[int | None] = None  # of its tops: data may leave less there than the shapes say
 
@@ -110,6 +112,14 @@ class Layer:
     @property
     def name(self) -> str:
         return str(self.proto.name)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields of the layer that Caffe does not have, by name; only layers of types that are not Caffe's keep them.
+
+        Messages are dicts, repeated fields lists.
+        """
+        return extra_fields(self.proto)
 
     @property
     def type(self) -> str:
@@ -178,6 +188,14 @@ class Layer:
         ``in`` and the spatial axes are those of the bottom: an inner product over a feature map has a kernel of its
         size.
         """
+        return None
+
+    def sliding(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> Folded | None:
+        """Return the layer as one that gives a map where its bottom is larger, None if it does so as it stands."""
+        return None
+
+    def other_rounding(self) -> pb.LayerParameter | None:
+        """Return the layer with its windows counted the other way, up or down; None where it counts none."""
         return None
 
     def carries(self, bottoms: Sequence[Shape]) -> bool:

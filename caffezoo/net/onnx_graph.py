@@ -16,6 +16,7 @@ from caffezoo.net.batch import BatchAxis, batch_axis
 from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId, Shape
+from caffezoo.net.onnx_arrays import LARGE_BYTES, placeholder
 from caffezoo.net.transform import Transform
 
 if TYPE_CHECKING:
@@ -29,9 +30,16 @@ class _FixedBatchError(Exception):
 
 
 class OnnxGraph:
-    """Operators and constants of a model under construction."""
+    """Operators and constants of a model under construction.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    arrays : dict, optional
+        Where large constants are kept by name; in the model itself if not given.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray] | None = None) -> None:
+        self._arrays = arrays
         self.operators: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._names: set[str] = set()
@@ -55,7 +63,11 @@ class OnnxGraph:
         if key and key in self._small:
             return self._small[key]
         name = self._unique(name)
-        self.constants.append(numpy_helper.from_array(value, name))
+        if self._arrays is not None and value.nbytes >= LARGE_BYTES:
+            self._arrays[name] = value
+            self.constants.append(placeholder(name, value))
+        else:
+            self.constants.append(numpy_helper.from_array(value, name))
         if key:
             self._small[key] = name
         return name
@@ -144,6 +156,7 @@ def to_onnx(
     outputs: Sequence[str] | None = None,
     transform: Transform | None = None,
     input_dtype: str = "float32",
+    arrays: dict[str, np.ndarray] | None = None,
 ) -> onnx.ModelProto:
     """Export a network with weights.
 
@@ -157,6 +170,9 @@ def to_onnx(
         are part of the model. Otherwise inputs are Caffe's blobs.
     input_dtype : {"float32", "uint8"}
         Type of the image input; only with ``transform``.
+    arrays : dict, optional
+        An empty mapping that takes the large constants by name, which are then not in the model and not copied; see
+        :mod:`caffezoo.net.onnx_arrays`.
 
     Returns
     -------
@@ -177,10 +193,11 @@ def to_onnx(
     axis = batch_axis(needed)
     if axis.free:
         try:
-            return _Export(needed, names, axis, free_batch=True).model(transform, input_dtype)
+            return _Export(needed, names, axis, arrays, free_batch=True).model(transform, input_dtype)
         except _FixedBatchError:
-            pass
-    return _Export(needed, names, axis, free_batch=False).model(transform, input_dtype)
+            if arrays is not None:
+                arrays.clear()
+    return _Export(needed, names, axis, arrays, free_batch=False).model(transform, input_dtype)
 
 
 def output_names(network: Network, outputs: Sequence[str] | None = None, *, images: bool = False) -> dict[str, str]:
@@ -205,12 +222,20 @@ def output_names(network: Network, outputs: Sequence[str] | None = None, *, imag
 class _Export:
     """One network becoming one model."""
 
-    def __init__(self, network: Network, outputs: Sequence[str], axis: BatchAxis, *, free_batch: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        outputs: Sequence[str],
+        axis: BatchAxis,
+        arrays: dict[str, np.ndarray] | None,
+        *,
+        free_batch: bool,
+    ) -> None:
         self.network = network
         self.outputs = outputs
         self.axis = axis
         self.free_batch = free_batch
-        self.graph = OnnxGraph()
+        self.graph = OnnxGraph(arrays)
         self.tensors: dict[BlobId, str] = {}
 
     def model(self, transform: Transform | None, input_dtype: str) -> onnx.ModelProto:

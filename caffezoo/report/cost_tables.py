@@ -32,6 +32,7 @@ def cost_table(data: ZooData) -> Table:
         rows.append(
             (
                 cell(name),
+                cell(record.get("task", "classification")),
                 cell(cost["parameters"] / 1e6, 2),
                 cell(cost["macs"] / 1e9, 3),
                 cell(cost["blob_elements"] * 4 / 2**20, 1),
@@ -46,6 +47,7 @@ def cost_table(data: ZooData) -> Table:
         "size of a float32 caffemodel. Published: forward/backward time of one image in ms on the source's GPU (F/B).",
         (
             Column("network"),
+            Column("task"),
             Column("params M", number=True),
             Column("GMACs", number=True),
             Column("MiB", number=True),
@@ -74,6 +76,7 @@ def preprocessing_table(data: ZooData) -> Table:
         rows.append(
             (
                 cell(name),
+                cell(record.get("task", "classification")),
                 cell(" ".join(f"{v:.10g}" for v in p["mean"])),
                 cell(" ".join(f"{v:.10g}" for v in p["std"])),
                 *(cell(f"{s['base_size']}/{s['crop_size']}" if (s := p.get(k)) else None) for k in ("small", "large")),
@@ -89,6 +92,7 @@ def preprocessing_table(data: ZooData) -> Table:
         "named source. Sizes as base/crop in px: the short side, or both sides, are brought to the base size.",
         (
             Column("network"),
+            Column("task"),
             Column("mean"),
             Column("std"),
             Column("small", number=True),

@@ -29,7 +29,7 @@ class Summary:
 
     Attributes
     ----------
-    network, family, page : str
+    network, family, task, page : str
         ``page`` is the address of its own page, relative to the report's folder.
     classes, crop_size : int
         Crop size in px, of the small preset, at which ``macs`` and times are.
@@ -50,6 +50,7 @@ class Summary:
 
     network: str
     family: str
+    task: str
     page: str
     classes: int
     crop_size: int
@@ -89,6 +90,7 @@ def summaries(data: ZooData, series: Iterable[TimeSeries]) -> list[Summary]:
             Summary(
                 network=name,
                 family=str(record["family"]),
+                task=str(record.get("task", "classification")),
                 page=page_address(name),
                 classes=record["labels"]["classes"],
                 crop_size=record["preprocessing"]["small"]["crop_size"],

@@ -138,7 +138,8 @@ class FineTuning:
         if form.weights:
             for net in (self.solver.net, self.val_net):
                 attach(net.module, form.weights, form.activations)
-            self.solver.after_update = lambda solver: clip_weights(solver.net.module, form.weights)
+            if job.precision.normed:
+                self.solver.after_update = lambda solver: clip_weights(solver.net.module, form.weights)
         total = param.max_iter
         self._losses: list[float] = []
 
@@ -201,7 +202,8 @@ class FineTuning:
         """Write the weights that the training begins with: the network's where the layers are still the same."""
         given = {node.name: node for node in self.job.network.nodes}
         weights = self.job.network.weights
-        rescaled = set(self.plan.form.weights) if self.job.precision.kind == "8bit" else set()
+        fixed = self.job.precision.kind == "8bit" and self.job.precision.normed
+        rescaled = set(self.plan.form.weights) if fixed else set()
         for layer in self.solver.net.module.layers:
             name = layer.layer_name
             if name == INPUT:

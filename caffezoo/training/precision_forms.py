@@ -24,6 +24,9 @@ Kind = Literal["full", "8bit", "binary"]
 ROUNDING = 12582912.0
 """1.5 * 2^23: float32 numbers near it lie 1 apart, and adding it rounds halves to even."""
 
+LARGEST_ACTIVATION = 8
+"""8-bit activations reach nearly so far: batch-normed and He-filled layers give values around 1."""
+
 PASSES = ("Pooling", "Dropout", "Concat", "Flatten", "LRN")
 """Layers behind which a ReLU before a binary layer is still one that the sign makes useless."""
 
@@ -39,6 +42,10 @@ class PrecisionChoice:
         DoReFa's k-bit numbers in place of the fixed-point ones, with kind ``8bit``.
     scaling : {"filter", "layer", "none"}
         Of binary weights.
+    ranges : {"scaled", "fixed"}
+        Of 8-bit numbers. ``scaled``: weights in steps of a power of two that holds the layer's largest, activations in
+        128 steps from 0 to 8. ``fixed``: QNN's, weights within [-1, 1) and activations within [0, 1), with a batch norm
+        behind every quantised layer; k-bit numbers are always so.
     first_real, last_real : bool
         Whether the first and the last layer keep real weights.
     """
@@ -47,6 +54,7 @@ class PrecisionChoice:
     weight_bits: int | None = None
     activation_bits: int | None = None
     scaling: str = "filter"
+    ranges: str = "scaled"
     first_real: bool = True
     last_real: bool = True
 
@@ -55,11 +63,19 @@ class PrecisionChoice:
             raise UsageError(f"--precision takes full, 8bit or binary, not '{self.kind}'")
         if self.scaling not in ("filter", "layer", "none"):
             raise UsageError(f"--scaling takes filter, layer or none, not '{self.scaling}'")
+        if self.ranges not in ("scaled", "fixed"):
+            raise UsageError(f"--ranges takes scaled or fixed, not '{self.ranges}'")
         for bits in (self.weight_bits, self.activation_bits):
             if bits is not None and self.kind != "8bit":
                 raise UsageError("--weight-bits and --activation-bits go with --precision 8bit")
             if bits is not None and not 1 <= bits <= 8:
                 raise UsageError(f"1 to 8 bits, not {bits}")
+
+    @property
+    def normed(self) -> bool:
+        """Whether quantised layers need a batch norm, and trained weights that stay within [-1, 1]."""
+        dorefa = self.weight_bits is not None or self.activation_bits is not None
+        return self.kind == "binary" or (self.kind == "8bit" and (self.ranges == "fixed" or dorefa))
 
 
 @dataclass
@@ -121,10 +137,7 @@ def _binary(form: Form, quantised: Sequence[str], choice: PrecisionChoice) -> No
     """Put batch norm and sign before every binary layer; the ReLUs and Dropouts between binary layers go."""
     from caffezoo.training.quantisers import binary_weights, sign
 
-    for layer in [x for x in form.layers if x.type in ("ReLU", "Dropout")]:
-        if _only_feeds(form.layers, layer.top[0], quantised):
-            redirect(form.layers, layer.top[0], layer.bottom[0])
-            form.layers.remove(layer)
+    _remove_between(form, ("ReLU", "Dropout"), quantised)
     signed: dict[str, str] = {}
     rewritten: Layers = []
     for layer in form.layers:
@@ -150,19 +163,35 @@ def _binary(form: Form, quantised: Sequence[str], choice: PrecisionChoice) -> No
         layer.bottom[0] = norm[-1].top[0]
 
 
+def _remove_between(form: Form, types: Sequence[str], quantised: Sequence[str]) -> None:
+    """Take out layers of these types that feed nothing but quantised layers."""
+    for layer in [x for x in form.layers if x.type in types]:
+        if _only_feeds(form.layers, layer.top[0], quantised):
+            redirect(form.layers, layer.top[0], layer.bottom[0])
+            form.layers.remove(layer)
+
+
 def _fixed_point(form: Form, quantised: Sequence[str], choice: PrecisionChoice) -> None:
-    """Put batch norm behind every quantised layer, and steps in place of the ReLUs behind them."""
-    from caffezoo.training.quantisers import dorefa_weights, fixed_point, stepped_relu
+    """Put steps in place of the ReLUs behind quantised layers; for fixed ranges batch norm behind each such layer."""
+    from caffezoo.training.quantisers import dorefa_weights, fixed_point, scaled_fixed_point, stepped_relu
 
     bits = choice.weight_bits or 8
     steps, top = (128, 127) if choice.activation_bits is None else (2**choice.activation_bits - 1,) * 2
+    if not choice.normed:
+        steps //= LARGEST_ACTIVATION
     stepped = partial(stepped_relu, steps=steps, top=top)
+    plain_weights = fixed_point if choice.normed else scaled_fixed_point
+    # Dropout changes the variance between training and test, which the batch norm behind would take for the data's.
+    if choice.normed:
+        _remove_between(form, ("Dropout",), quantised)
     for layer in [x for x in form.layers if x.name in quantised]:
-        _without_bias(layer)
         form.weights[layer.name] = (
-            partial(fixed_point, bits=8) if choice.weight_bits is None else partial(dorefa_weights, bits=bits)
+            partial(plain_weights, bits=8) if choice.weight_bits is None else partial(dorefa_weights, bits=bits)
         )
         form.weight_bits[layer.name] = bits
+        if not choice.normed:
+            continue
+        _without_bias(layer)
         made = layer.top[0]
         if not any(x.type == "BatchNorm" for x in readers(form.layers, made)):
             norm = _normed(f"{made}/bn", made)

@@ -91,6 +91,16 @@ def fixed_point(x: Any, bits: int = 8) -> Any:
     return _RoundClip.apply(x, m, -m, m - 1)
 
 
+def scaled_fixed_point(w: Any, bits: int = 8) -> Any:
+    """Return :func:`fixed_point` at the smallest power of two that holds every weight, as its scale.
+
+    The scale is that of pytorch-playground's and QNN's ranges, ``2^ceil(log2(max |w|))``; no gradient goes through it.
+    """
+    with torch.no_grad():
+        scale = 2.0 ** w.abs().max().clamp(min=2.0**-60).log2().ceil()
+    return fixed_point(w / scale, bits) * scale
+
+
 def stepped_relu(x: Any, steps: int, top: int) -> Any:
     """Return ``clip(round(x steps), 0, top) / steps``.
 

@@ -221,6 +221,8 @@ class _Fetch:
             return "skipped"
         if received.published:
             return "published"
+        if facts.scheme == "file":
+            return "first"  # it is its owner's to change
         pins, key = Pins(self.cache, self.entry.name), key_of(facts)
         pin = pins.get(key)
         if pin is None:

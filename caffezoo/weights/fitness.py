@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +35,7 @@ def is_current(found: CachedFile, facts: WeightsFacts, entry: NetworkFacts) -> b
     if facts.state == "never-published" or facts.training == "other" or facts.layout == "merged-batchnorm":
         return False
     if facts.format == CAFFEMODEL:
-        return not found.recipe and _fits(found, facts)
+        return not found.recipe and _fits(found, facts) and _local_sha256(facts) in (None, found.sha256)
     try:
         return bool(found.recipe) and found.recipe == recipe_of(facts, entry)
     except ZooError:
@@ -50,6 +52,14 @@ def _fits(found: CachedFile, facts: WeightsFacts) -> bool:
     )
 
 
+def _local_sha256(facts: WeightsFacts) -> str | None:
+    """Return the hash of a file of this machine as it is now: its owner trains on, and the name stays. Else None."""
+    if facts.scheme != "file" or facts.archive is not None or facts.path is None or not os.path.isfile(facts.path):
+        return None
+    with open(facts.path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def recipe_of(facts: WeightsFacts, entry: NetworkFacts) -> str:
     """Return a hash over all that a conversion depends on; empty for a caffemodel, which needs none.
 
@@ -63,6 +73,7 @@ def recipe_of(facts: WeightsFacts, entry: NetworkFacts) -> str:
     from caffezoo.weights.convert import conversion_recipe
 
     checksum = ":".join(facts.checksum or ("sha256-prefix", facts.sha256_prefix or "unknown"))
+    checksum = _local_sha256(facts) or checksum
     return conversion_recipe(
         entry.name, facts.format, entry.prototxt_path, checksum, scheme=facts.naming, wanted=entry.conventions
     )

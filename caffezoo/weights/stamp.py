@@ -37,6 +37,10 @@ def stamp_of(name: str, record: Mapping[str, Any], prototxt: Path) -> str:
     """
     digest = hashlib.sha256(json.dumps([name, record], sort_keys=True, default=str).encode())
     digest.update(prototxt.read_bytes())
+    for weights in record.get("weights", ()):
+        if weights.get("scheme") == "file" and os.path.isfile(weights.get("path", "")):
+            state = os.stat(weights["path"])
+            digest.update(f"{state.st_size} {state.st_mtime_ns}\n".encode())
     package = Path(__file__).resolve().parent.parent
     for folder in _DECIDING:
         with os.scandir(package / folder) as entries:

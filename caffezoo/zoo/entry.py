@@ -48,6 +48,10 @@ class NetworkEntry(Model):
     prototxt: Annotated[str, StringConstraints(pattern=r"^[^\\]+\.prototxt$")] = Field(
         description="path from this file's folder, `prototxt/FAMILY/deploy_NET.prototxt`"
     )
+    task: Literal["classification", "detection"] = Field(
+        "classification",
+        description="what its outputs are: scores of classes, or boxes; a stage of a detector too",
+    )
     input: Input
     preprocessing: Preprocessing
     labels: Labels

@@ -169,7 +169,7 @@ def _content(name: str, file: Path) -> bytes:
 
 
 def _find_prototxts(records: Mapping[str, Record], folder: Path, root: Path, where: str) -> None:
-    """Make a user's paths of prototxts and orders absolute where they lie beside the user's file."""
+    """Make a user's paths of prototxts, orders and weights absolute where they lie beside the user's file."""
     for name, record in records.items():
         order = record["labels"]["order"]
         if isinstance(order, str) and order != "other":
@@ -178,6 +178,9 @@ def _find_prototxts(records: Mapping[str, Record], folder: Path, root: Path, whe
                     f"labels: order: no such file: {folder / order}", where=f"{where}: in network '{name}'"
                 )
             record["labels"]["order"] = str(folder / order)
+        for weights in record.get("weights", ()):
+            if weights.get("scheme") == "file" and (folder / weights["path"]).is_file():
+                weights["path"] = str(folder / weights["path"])
         beside = folder / record["prototxt"]
         if beside.is_file():
             record["prototxt"] = str(beside)

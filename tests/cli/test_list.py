@@ -48,8 +48,14 @@ def test_the_table(say: Say) -> None:
     lines = say("dpn-92").splitlines()
     assert lines[0].split("  ")[0] == "network"
     cells = lines[1].split()
-    assert cells[:7] == ["dpn-92", "dpn", "20.81", "5.47", "37.794", "6.502", "18.21"]
+    assert cells[:7] == ["dpn-92", "dpn", "classification", "20.81", "5.47", "37.794", "6.502"]
     assert lines[-1] == "1 network"
+
+
+def test_detectors_are_told_apart(say: Say) -> None:
+    rows = json.loads(say("*", as_json=True, columns="name,task,top1", where="task == 'detection'"))
+    assert [row["name"] for row in rows] == ["res10-ssd-face", "mtcnn-det1", "mtcnn-det2", "mtcnn-det3"]
+    assert {(row["task"], row["top1"]) for row in rows} == {("detection", None)}
 
 
 def test_costs_are_the_networks_own_at_the_small_size(say: Say) -> None:

@@ -11,6 +11,9 @@ from caffezoo.net.graph import Network
 
 requires_torch = pytest.mark.skipif(find_spec("torch") is None, reason="no torch: pip install 'caffezoo[torch]'")
 
+HERE = tuple(name for name in ("openvino", "onnxruntime", "torch") if name != "torch" or find_spec("torch"))
+"""Engines that this Python has: the locked requirements hold no PyTorch."""
+
 SMALL = """
 name: "small"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 11 dim: 9 } } }

@@ -16,10 +16,10 @@ from caffezoo.net import layer as seam
 from caffezoo.net.graph import Network
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.onnx_graph import to_onnx
-from caffezoo.net.torch_module import to_torch
 from caffezoo.net.transform import Transform
+from tests.engines.networks import HERE, requires_torch
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = HERE
 
 TEXT = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 5 dim: 5 } } }
@@ -117,8 +117,11 @@ def test_operators_of_all_parts_are_timed_and_host_layers_with_them() -> None:
     assert any("fc" in name for name, _, _ in found)
 
 
+@requires_torch
 def test_the_export_refuses_what_only_the_host_runs_and_torch_wraps_it() -> None:
     import torch
+
+    from caffezoo.net.torch_module import to_torch
 
     network = _network()
     with pytest.raises(LoweringError, match=r"layer 'positive' .*no form in standard ONNX operators"):

@@ -125,3 +125,21 @@ def test_coreml_arrays_are_in_coremltools_orders(tmp_path: Path) -> None:
         assert np.array_equal(found["conv/2/W"], kernel.transpose(2, 3, 1, 0))
         assert np.array_equal(found["fc/W"].reshape(-1, 8, 9 * 9), net.weights["fc"][0].reshape(-1, 8, 81))
         assert "bn/W" not in found.files
+
+
+def test_a_large_onnx_file_is_held_against_the_network_by_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network.from_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 100 } } }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 100 } }'
+    )
+    network = network.with_weights(seeded_weights(network, exponents={})[0])
+    monkeypatch.setattr(export_formats, "WHOLE_BYTES", 0)
+    made = export_verified(network, "onnx", tmp_path / "a.onnx", ExportOptions(("y",)))
+    assert made.largest < 1e-5
+    damaged = bytearray((tmp_path / "a.onnx").read_bytes())
+    damaged[-8] ^= 1
+    (tmp_path / "b.onnx").write_bytes(damaged)
+    with pytest.raises(EngineError, match="holds other weights"):
+        FORMATS["onnx"].run(network, tmp_path / "b.onnx", ExportOptions(("y",)), {"x": np.zeros((1, 100), np.float32)})

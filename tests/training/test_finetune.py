@@ -30,6 +30,7 @@ SIZES = Preprocessing((100.0,) * 3, (64.0,) * 3, Size.of(14), Size.of(12), "squa
 CHOICES = {
     "full": PrecisionChoice(),
     "8bit": PrecisionChoice("8bit"),
+    "8bit-fixed": PrecisionChoice("8bit", ranges="fixed"),
     "dorefa": PrecisionChoice("8bit", 2, 3),
     "binary": PrecisionChoice("binary"),
     "all-binary": PrecisionChoice("binary", scaling="none", first_real=False, last_real=False),
@@ -83,7 +84,7 @@ def test_files_come_out_and_the_network_answers_alike_elsewhere(job, choice):
     assert read_solver(job.output / "solver.prototxt").param.max_iter == 24
     for name in training.plan.form.weights:
         blob = network.weights[name][0]
-        assert len(np.unique(blob[0])) <= {"8bit": 256, "dorefa": 4}.get(choice, 2), name
+        assert len(np.unique(blob[0])) <= {"8bit": 256, "8bit-fixed": 256, "dorefa": 4}.get(choice, 2), name
 
 
 @requires_caffe
@@ -152,6 +153,19 @@ def test_frozen_layers_keep_their_weights_and_others_do_not(job):
         FineTuning(replace(job, freeze=("blocks*",)))
 
 
+def test_batch_norms_use_the_batch_where_there_are_no_statistics_yet(job):
+    norm = 'layer { name: "bn" type: "BatchNorm" bottom: "conv2" top: "conv2" batch_norm_param { %s } }\n'
+    text = NET.replace('layer { name: "relu2"', norm % "use_global_stats: true" + 'layer { name: "relu2"')
+    scratch = FineTuning(replace(job, network=Network.from_text(text)))
+    scratch.close()
+    assert "use_global_stats" not in (job.output / "train_val.prototxt").read_text()
+    network = Network.from_text(text.replace("use_global_stats: true", ""))
+    weights = {n.key: [np.ones(s, np.float32) for s in n.blob_shapes] for n in network.nodes if n.blob_shapes}
+    trained_before = FineTuning(replace(job, network=network.with_weights(weights)))
+    trained_before.close()
+    assert "use_global_stats: true" in (job.output / "train_val.prototxt").read_text()
+
+
 def test_networks_that_take_rgb_get_a_convolution_of_their_input(job):
     sizes = replace(SIZES, channel_order="RGB", std=(50.0, 60.0, 70.0))
     training = FineTuning(replace(job, preprocessing=sizes))
@@ -210,6 +224,12 @@ def test_a_split_by_seed_takes_a_share_of_every_class(tmp_path):
 
 
 def test_choices_that_cannot_be():
-    for wrong in ({"kind": "half"}, {"scaling": "row"}, {"weight_bits": 2}, {"kind": "8bit", "weight_bits": 9}):
+    for wrong in (
+        {"kind": "half"},
+        {"scaling": "row"},
+        {"ranges": "wide"},
+        {"weight_bits": 2},
+        {"kind": "8bit", "weight_bits": 9},
+    ):
         with pytest.raises(UsageError):
             PrecisionChoice(**wrong)

@@ -19,6 +19,7 @@ from caffezoo.training.quantisers import (  # noqa: E402
     binary_weights,
     dorefa_weights,
     fixed_point,
+    scaled_fixed_point,
     sign,
     stepped_relu,
 )
@@ -44,6 +45,13 @@ def test_eight_bit_weights_have_256_levels_and_round_halves_to_even():
     assert gradients == [1, 1, 1, 1, 0, 1, 0, 0]
     levels = fixed_point(torch.linspace(-2, 2, 100_001)).unique()
     assert len(levels) == 256
+
+
+def test_scaled_weights_have_the_steps_of_a_power_of_two():
+    found, gradients = values_and_gradients(scaled_fixed_point, [0.3, -0.2, 0.001, 0.0])
+    assert found == [0.5 * round(0.6 * 128) / 128, 0.5 * round(-0.4 * 128) / 128, 0, 0]
+    assert gradients == [1, 1, 1, 1]
+    assert scaled_fixed_point(torch.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_eight_bit_activations_have_128_levels_below_1():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -176,12 +177,26 @@ def _start(ray: Any, address: str) -> None:
         settings["num_cpus"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     else:
         settings = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
+        _knock(address)
     try:
         ray.init(**settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise EngineUnavailableError(
             f"no Ray cluster: {first[:200]}", where=f"--ray {address}", hint="`ray start --head` makes one"
+        ) from None
+
+
+def _knock(address: str) -> None:
+    """Refuse an address at which nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise EngineUnavailableError(
+            f"no Ray cluster: {error.strerror or error}", where=f"--ray {address}", hint="`ray start --head` makes one"
         ) from None
 
 

@@ -31,6 +31,7 @@ class DetectionOutput(HostLayer):
     param_name = "detection_output_param"
     bottom_count = (3, 5)
     bounded_axis = 2
+    finds_boxes = True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         p, classes = self.param, int(self.param.num_classes)

@@ -49,6 +49,22 @@ class InnerProduct(Layer):
         weight = blobs[0].T if self.param.transpose else blobs[0]
         return weight.reshape(len(weight), *bottoms[0][self._start(bottoms[0]) :])
 
+    def sliding(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> Folded | None:
+        if self._start(bottoms[0]) != 1:
+            return None
+        shape = bottoms[0] if len(bottoms[0]) == 4 else (*bottoms[0], 1, 1)
+        kernel = self.kernel(blobs, [shape])
+        if kernel is None or kernel.ndim != 4:
+            return None
+        proto = pb.LayerParameter()
+        proto.CopyFrom(self.proto)
+        proto.type = "Convolution"
+        proto.ClearField("inner_product_param")
+        settings = proto.convolution_param
+        settings.num_output, settings.bias_term = self.param.num_output, self.param.bias_term
+        settings.kernel_h, settings.kernel_w = kernel.shape[2:]
+        return Folded(proto, (np.ascontiguousarray(kernel), *blobs[1:]))
+
     def absorb_after(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         if self.param.axis != 1 or map_.a.size != self.param.num_output:
             return None

@@ -66,6 +66,7 @@ class Pooling(Layer):
     With padding, a last window that would start beyond ``H + p`` is dropped. An average divides by the positions before
     ``H + p``, so padding counts and what hangs over the padded image does not. Rounding down is spelled
     ``round_mode: FLOOR`` by BVLC and ``ceil_mode: false`` by forks. A second top of MAX holds h * W + w of the maximum.
+    A bottom of five axes, which BVLC refuses and forks for volumes take, is pooled over three alike.
     STOCHASTIC draws at TRAIN; at TEST it is ``sum x^2 / sum x``, 0 where the sum is not positive, as Caffe has it on a
     GPU (``pooling_layer.cu``; its CPU has none).
     """
@@ -74,12 +75,40 @@ class Pooling(Layer):
     top_count = (1, 2)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[0]) == 5:
+            return self._volume().top_shapes(bottoms)
         if len(bottoms[0]) != 4:
             self.fail(f"takes a blob with 4 axes, has {bottoms[0]}")
         if len(self.proto.top) == 2 and self.param.pool != pb.PoolingParameter.MAX:
             self.fail("a second top is for MAX pooling only")
         rows, columns = self.axes(bottoms[0])
         return [(*bottoms[0][:2], rows.output, columns.output)] * len(self.proto.top)
+
+    def _volume(self) -> Layer:
+        """Return the layer that pools over three axes."""
+        from caffezoo.net.layers.pooling_nd import PoolingND
+
+        if len(self.proto.top) == 2 or self.rounds_down:
+            self.fail("over five axes it has no second top, and rounds up")
+        proto, param = pb.LayerParameter(), self.param
+        proto.CopyFrom(self.proto)
+        own = proto.pooling_nd_param
+        own.pool, own.global_pooling = param.pool, param.global_pooling
+        if not param.global_pooling:
+            own.kernel_size.append(param.kernel_size)
+        own.stride.append(param.stride)
+        own.pad.append(param.pad)
+        return PoolingND(proto, self.where, self.phase)
+
+    def other_rounding(self) -> pb.LayerParameter | None:
+        if self.param.global_pooling:
+            return None
+        proto = pb.LayerParameter()
+        proto.CopyFrom(self.proto)
+        proto.pooling_param.ClearField("ceil_mode")
+        up = self.rounds_down
+        proto.pooling_param.round_mode = pb.PoolingParameter.CEIL if up else pb.PoolingParameter.FLOOR
+        return proto
 
     def axes(self, bottom: Shape) -> tuple[PoolAxis, PoolAxis]:
         """Return the windows along height and width.
@@ -120,6 +149,8 @@ class Pooling(Layer):
         return rows, columns
 
     def carries(self, bottoms: Sequence[Shape]) -> bool:
+        if len(bottoms[0]) == 5:
+            return False
         axes = self.axes(bottoms[0])
         if self.param.pool == pb.PoolingParameter.AVE:
             return all(a.pad == 0 and not a.outside for a in axes)
@@ -146,6 +177,8 @@ class Pooling(Layer):
         return PoolAxis(size, kernel, stride, pad, output)
 
     def onnx(self, scope: LayerScope) -> list[str]:
+        if len(scope.bottom_shapes[0]) == 5:
+            return self._volume().onnx(scope)
         axes = self.axes(scope.bottom_shapes[0])
         if self.param.pool == pb.PoolingParameter.STOCHASTIC:
             return [self._expected(scope, axes)]
@@ -206,6 +239,8 @@ class Pooling(Layer):
         return scope.op("Pad", y, scope.ints(pads), scope.const(value), mode="constant")
 
     def torch(self, scope: TorchScope) -> Compute:
+        if len(scope.bottom_shapes[0]) == 5:
+            return self._volume().torch(scope)
         axes, F = self.axes(scope.bottom_shapes[0]), scope.F
         if self.param.pool == pb.PoolingParameter.STOCHASTIC:
             return self._torch_expected(scope, axes)

@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffezoo.net.layer import Layer, Shape, register
+import numpy as np
+
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.layer import Folded, Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -26,6 +29,12 @@ class Flatten(Layer):
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, (start, stop) = bottoms[0], self._range(bottoms[0])
         return [(*x[:start], math.prod(x[start:stop]), *x[stop:])]
+
+    def sliding(self, blobs: Sequence[np.ndarray], bottoms: Sequence[Shape]) -> Folded | None:
+        if self._range(bottoms[0]) != (1, len(bottoms[0])):
+            return None
+        proto = pb.LayerParameter(name=self.name, type="Split", bottom=self.proto.bottom, top=self.proto.top)
+        return Folded(proto, ())
 
     def _range(self, bottom: Shape) -> tuple[int, int]:
         start = self.axis(self.param.axis, len(bottom))

@@ -128,6 +128,7 @@ class Yolov3DetectionOutput(HostLayer):
     param_name = "yolov3_detection_output_param"
     bottom_count = (1, None)
     bounded_axis = 2
+    finds_boxes = True
 
     def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
         return True

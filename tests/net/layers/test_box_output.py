@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import EngineError, ShapeError
+from tests.engines.networks import HERE
 from tests.net.layers.draws import SEEDS, cases
 from tests.net.layers.opencv_runs import engine_outputs, network_of
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = HERE
 REGRESSION = (
     "bbox_mean: 0.1 bbox_mean: 0 bbox_mean: 0 bbox_mean: 0.2 bbox_std: 0.5 bbox_std: 0.5 bbox_std: 1 bbox_std: 1"
 )

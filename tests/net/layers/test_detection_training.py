@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
-from caffezoo.net.torch_module import to_torch
+from tests.engines.networks import HERE, requires_torch
 from tests.net.layers.draws import SEEDS, arrays, cases
 from tests.net.layers.opencv_runs import engine_outputs, network_of
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = HERE
 
 
 @cases(15)
@@ -32,8 +32,11 @@ def test_smooth_l1_loss_follows_the_formula(shape: tuple[int, ...], count: int, 
         np.testing.assert_allclose(found, (outer * f).sum() / shape[0], rtol=1e-4, atol=1e-5, err_msg=engine)
 
 
+@requires_torch
 def test_smooth_l1_loss_has_a_gradient() -> None:
     import torch
+
+    from caffezoo.net.torch_module import to_torch
 
     bottoms = arrays(dict.fromkeys("abio", (3, 4)), 1, -2, 2)
     names = " ".join(f'bottom: "{n}"' for n in bottoms)

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffezoo.cli.main import main
 from caffezoo.engines.registry import create_engine
 from caffezoo.errors import NetworkError, ShapeError, UnknownLayerError, UsageError
 from caffezoo.net import python_code
 from caffezoo.net.graph import Network
+from tests.engines.networks import HERE
 
 TEXT = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
@@ -87,7 +89,7 @@ def test_code_is_not_run_unasked(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", HERE)
 def test_layers_run_between_the_parts_of_the_network(engine: str, module: str) -> None:
     network = Network.from_text(_text(module, "Shift"))
     with create_engine(engine, network, threads=1) as made:
@@ -137,3 +139,17 @@ def test_a_source_of_data_is_an_input_of_a_given_shape() -> None:
     with pytest.raises(ShapeError, match=r"class 'L' of Python module 'm'.* --shape x=1,3,224,224 --shape l=1"):
         Network.from_text(text)
     assert dict(Network.from_text(text, inputs={"x": (1, 2), "l": (1,)}).inputs) == {"x": (1, 2), "l": (1,)}
+
+
+def test_the_command_line_runs_code_where_it_is_told(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(python_code, "_FOLDERS", [])
+    (tmp_path / "net.prototxt").write_text(_text(module, "Rows"))
+    for flags, status in (([], 1), (["--python-layers", str(tmp_path)], 0)):
+        with pytest.raises(SystemExit) as stop:
+            main(["show", str(tmp_path / "net.prototxt"), *flags])
+        assert (stop.value.code or 0) == status
+    out = capsys.readouterr()
+    assert "--python-layers DIR runs it from DIR" in out.err
+    assert "z 1x6" in out.out

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import EngineError, LoweringError, ShapeError
 from caffezoo.net.onnx_graph import to_onnx
-from caffezoo.net.torch_module import to_torch
+from tests.engines.networks import HERE, requires_torch
 from tests.net.layers.draws import SEEDS, cases
 from tests.net.layers.opencv_runs import assert_matches_opencv, engine_outputs, network_of
 from tests.opencv_oracle import requires_opencv
@@ -89,15 +89,18 @@ def test_roi_pooling_matches_loops(seed: int, pooled: tuple[int, int], scale: fl
     param = f"pooled_h: {pooled[0]} pooled_w: {pooled[1]} spatial_scale: {scale} pad_ratio: {pad}"
     network = network_of(_text("ROIPooling", param), bottoms)
     wanted = roi_pooling_by_loops(bottoms["x"], bottoms["rois"], scale, pooled, pad)
-    for engine in ("openvino", "onnxruntime", "torch"):
+    for engine in HERE:
         np.testing.assert_allclose(engine_outputs(network, bottoms, engine)["r"], wanted, atol=1e-6, err_msg=engine)
     (host,) = network.nodes[-1].layer.host(list(bottoms.values()), ())
     np.testing.assert_array_equal(host, wanted)
 
 
+@requires_torch
 def test_roi_pooling_has_a_gradient() -> None:
     """Every cell hands its gradient to its largest pixel."""
     import torch
+
+    from caffezoo.net.torch_module import to_torch
 
     bottoms = _bottoms(3, 2)
     module = to_torch(network_of(_text("ROIPooling", "pooled_h: 2 pooled_w: 3 spatial_scale: 0.5"), bottoms))
@@ -149,7 +152,7 @@ def test_roi_align_matches_loops(seed: int, pooled: tuple[int, int], scale: floa
     param = f"pooled_h: {pooled[0]} pooled_w: {pooled[1]} spatial_scale: {scale} sampling_ratio: {ratio}"
     network = network_of(_text("ROIAlign", param), bottoms)
     wanted = roi_align_by_loops(bottoms["x"], bottoms["rois"], float(np.float32(scale)), pooled, ratio)
-    for engine in ("openvino", "onnxruntime", "torch"):
+    for engine in HERE:
         np.testing.assert_allclose(engine_outputs(network, bottoms, engine)["r"], wanted, atol=2e-5, err_msg=engine)
 
 

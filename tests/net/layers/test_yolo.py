@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import EngineError, ShapeError
+from tests.engines.networks import HERE
 from tests.net.layers.draws import SEEDS, arrays, cases
 from tests.net.layers.opencv_runs import engine_outputs, network_of
 from tests.net.layers.runs import forward
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = HERE
 
 
 def _one(kind: str, param: str) -> str:
