@@ -16,6 +16,7 @@ from caffezoo.cli.console import say, shown
 from caffezoo.cli.networks import complete_network
 from caffezoo.cli.progress import COUNTING, counter
 from caffezoo.errors import UnknownNameError, UsageError, ZooError
+from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.zoo.index import Index
@@ -83,9 +84,11 @@ def list_networks(
         names = [zoo.resolve(pattern)] if family is None else []
     rows = _rows(zoo, names, list(dict.fromkeys(needed)))
     if condition:
-        rows = [row for row in rows if condition(row)]
+        rows = [row for row in rows if condition(_comparable(row))]
     if key:
-        present = sorted((r for r in rows if r[key] is not None), key=lambda r: r[key], reverse=sort != key)
+        present = sorted(
+            (r for r in rows if r[key] is not None), key=lambda r: _comparable(r)[key], reverse=sort != key
+        )
         rows = present + [r for r in rows if r[key] is None]
     rows = [{name: row[name] for name in chosen} for row in rows]
     if as_json:
@@ -98,6 +101,17 @@ def list_networks(
         _print_markdown(chosen, rows)
     else:
         _print_table(chosen, rows)
+
+
+SIZE_COLUMNS = ("base", "crop", "large_base", "large_crop")
+
+
+def _comparable(row: Row) -> Row:
+    """Return a row in which sizes that are not square (``112x96``) are their longer side."""
+    return {
+        name: max(Size.of(value)) if name in SIZE_COLUMNS and isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def _chosen(columns: str | None) -> list[str]:

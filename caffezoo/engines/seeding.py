@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from caffezoo.errors import NetworkError
+from caffezoo.net.batch import at_batch, possible_batch
+from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import Layer, Shape
 from caffezoo.net.node import shared_blobs
@@ -52,16 +54,21 @@ def hashed_uniform(key: str, shape: Sequence[int], period: int | None = None) ->
 
 
 def seeded_inputs(
-    network: Network, seed: int = 0, *, batch: int = 2, low: float = -2.0, high: float = 2.0
+    network: Network, seed: int = 0, *, batch: int | None = None, low: float = -2.0, high: float = 2.0
 ) -> dict[str, np.ndarray]:
-    """Return float32 input blobs within [low, high): for images, noise on coarse blocks, which differ among samples."""
+    """Return float32 input blobs within [low, high): for images, noise on coarse blocks, which differ among samples.
+
+    If no batch size is given it is 2, or the one that the network is tied to.
+    """
+    batch = possible_batch(network, 2) if batch is None else batch
     scale, centre = np.float32((high - low) / 2), np.float32((high + low) / 2)
     inputs = {}
     for name, shape in network.inputs.items():
-        x = hashed_uniform(f"{seed}:input:{name}", (batch, *shape[1:]))
+        count = batch if name in network.batch_inputs else shape[0] if shape else 1
+        x = hashed_uniform(f"{seed}:input:{name}", (count, *shape[1:]) if shape else ())
         if len(shape) == 4:
             rows, columns = (np.arange(d) * 4 // d for d in shape[2:])
-            blocks = hashed_uniform(f"{seed}:blocks:{name}", (batch, shape[1], 4, 4))
+            blocks = hashed_uniform(f"{seed}:blocks:{name}", (count, shape[1], 4, 4))
             x = np.float32(0.25) * x + np.float32(0.75) * blocks[:, :, rows][:, :, :, columns]
         inputs[name] = x * scale + centre
     return inputs
@@ -138,7 +145,8 @@ def _measure(network: Network, seed: int, low: float, high: float) -> dict[str, 
 
     from caffezoo.net.onnx_graph import to_onnx
 
-    products = [node for node in network.nodes if node.macs]
+    network = at_batch(cut(network, network.outputs), possible_batch(network, 2))
+    products = [node for node in network.nodes if _is_product(node)]
     try:
         last = classifier_head(network).layer
     except NetworkError:  # no classifier: the last product is as good as any
@@ -148,7 +156,7 @@ def _measure(network: Network, seed: int, low: float, high: float) -> dict[str, 
     tensors: dict[str, str] = {}
     measured = copy.copy(network)
     measured.nodes = tuple(
-        replace(node, layer=cast(Layer, _Normalised(node.layer, tensors, node.name == last))) if node.macs else node
+        replace(node, layer=cast(Layer, _Normalised(node, tensors, node.name == last))) if _is_product(node) else node
         for node in network.nodes
     )
     model = to_onnx(measured)
@@ -163,11 +171,19 @@ def _measure(network: Network, seed: int, low: float, high: float) -> dict[str, 
     return {name: int(found[compiled.output(f"exponent:{i}")].item()) for i, name in enumerate(tensors)}
 
 
-class _Normalised:
-    """A layer whose ONNX form ends in a division by the power of two nearest to its output's standard deviation."""
+def _is_product(node: Node) -> bool:
+    return node.macs > 0 and bool(node.blob_shapes)
 
-    def __init__(self, layer: Layer, tensors: dict[str, str], last: bool) -> None:
-        self._layer = layer
+
+class _Normalised:
+    """A layer whose ONNX form ends in a division by the power of two nearest to its output's standard deviation.
+
+    The output is brought below 2 by another power of two first, so that no square overflows.
+    """
+
+    def __init__(self, node: Node, tensors: dict[str, str], last: bool) -> None:
+        self._layer = node.layer
+        self._key = node.key
         self._tensors = tensors
         self._round = "Floor" if last else "Round"
 
@@ -176,11 +192,17 @@ class _Normalised:
 
     def onnx(self, scope: LayerScope) -> list[str]:
         top, *others = self._layer.onnx(scope)
-        mean = scope.op("ReduceMean", top, keepdims=0)
-        difference = scope.op("Sub", top, mean)
+        largest = scope.op("ReduceMax", scope.op("Abs", top), keepdims=0)
+        within = scope.op("Min", scope.op("Max", largest, scope.const(2.0**-EXPONENT_LIMIT)), scope.const(2.0**126))
+        first = scope.op("Floor", scope.op("Mul", scope.op("Log", within), scope.const(1 / math.log(2))))
+        y = scope.op("Div", top, scope.op("Pow", scope.const(2.0), first))
+        y = scope.op(
+            "Clip", scope.op("Where", scope.op("IsNaN", y), scope.const(0.0), y), *map(scope.const, (-4.0, 4.0))
+        )
+        difference = scope.op("Sub", y, scope.op("ReduceMean", y, keepdims=0))
         variance = scope.op("ReduceMean", scope.op("Mul", difference, difference), keepdims=0)
         floor = scope.const(4.0**-EXPONENT_LIMIT)
         log2 = scope.op("Mul", scope.op("Log", scope.op("Max", variance, floor)), scope.const(0.5 / math.log(2)))
-        exponent = scope.op(self._round, log2)
-        self._tensors[self._layer.name] = exponent
-        return [scope.op("Div", top, scope.op("Pow", scope.const(2.0), exponent)), *others]
+        second = scope.op(self._round, log2)
+        self._tensors[self._key] = scope.op("Max", scope.op("Add", first, second), scope.const(-float(EXPONENT_LIMIT)))
+        return [scope.op("Div", y, scope.op("Pow", scope.const(2.0), second)), *others]

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from caffezoo.errors import PrototxtError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.extra_fields import attach, extra_texts
 from caffezoo.formats.scalars import format_float32, format_float64, is_repeated, quote_bytes, quote_string
 from caffezoo.formats.signature import identify, remedy
 from caffezoo.formats.textformat import MAX_TEXT_CHARS, TextParser
@@ -130,6 +131,9 @@ def parse_prototxt(text: str, path: str = "<string>", *, lenient: bool = False) 
         raise PrototxtError("this is a solver file, no network", where=path, hint=hint)
     strays = [_stray(net, lines, field) for field in parser.unknown]
     passed_over = [stray for stray in strays if lenient or stray.field.is_passed_over]
+    for stray in strays:
+        if stray not in passed_over and stray.is_layers_own and stray.field.top and stray.field.top[0] == "layer":
+            attach(net.layer[stray.field.top[1]], stray.field.text)
     upgraded = upgrade_net(net, path, lines)
     return Prototxt(
         upgraded.net,
@@ -174,6 +178,8 @@ def _write_fields(message: Any, indent: str, parts: list[str]) -> None:
             else:
                 parts.append(f"{indent}{field.name} {{\n")
                 _write_fields(child, indent + "  ", parts)
+                if isinstance(child, pb.LayerParameter):
+                    parts.extend(f"{indent}  {text}\n" for text in extra_texts(child))
                 parts.append(f"{indent}}}\n")
 
 

@@ -247,8 +247,6 @@ class TextParser:
         return f"[{''.join(parts)}]"
 
     def _skip_unknown(self, message: Message, fields: dict[str, _Field], name: str, start: int, depth: int) -> None:
-        line = self._line_at(self._starts[start])
-        self.unknown.append(UnknownField(name, line, message.DESCRIPTOR.name, tuple(fields), self._top))
         colon = self._symbol(":")
         if self._kinds[self._at] == "symbol" and self._values[self._at] in "{<[":
             self._skip_brackets(depth)
@@ -262,6 +260,11 @@ class TextParser:
             self._at += 1
             while is_string and self._kinds[self._at] == "string":
                 self._at += 1
+        line, text = (
+            self._line_at(self._starts[start]),
+            self._text[self._starts[start] : self._starts[self._at]].strip(),
+        )
+        self.unknown.append(UnknownField(name, line, message.DESCRIPTOR.name, tuple(fields), self._top, text))
         self._symbol(",;")
 
     def _skip_brackets(self, depth: int) -> None:

@@ -63,6 +63,8 @@ class UnknownField:
         The fields that the message has.
     top : tuple of (str, int) or None
         The top-level entry (field name, index) that it stands in.
+    text : str
+        The whole field as it stands in the file.
     """
 
     name: str
@@ -70,6 +72,7 @@ class UnknownField:
     message: str
     known: tuple[str, ...]
     top: tuple[str, int] | None
+    text: str = ""
 
     @property
     def is_passed_over(self) -> bool:

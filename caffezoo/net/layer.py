@@ -22,6 +22,7 @@ import numpy as np
 
 from caffezoo.errors import ShapeError, UnknownLayerError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.extra_fields import extra_fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -111,6 +112,14 @@ class Layer:
     @property
     def name(self) -> str:
         return str(self.proto.name)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields of the layer that Caffe does not have, by name; only layers of types that are not Caffe's keep them.
+
+        Messages are dicts, repeated fields lists.
+        """
+        return extra_fields(self.proto)
 
     @property
     def type(self) -> str:

@@ -196,6 +196,10 @@ def test_the_documented_index_works_in_every_verb(net, files, capsys):
     code, out, err = run(capsys, "list", "plants", "--columns", "name,base,crop,gmacs", "--csv", *given)
     assert code == 0, err
     assert "plants,128x110,112x96," in out
+    for more in (["--sort", "crop"], ["--where", "crop < 113 and base > 127", "--sort=-base"]):
+        code, out, err = run(capsys, "list", "--columns", "name,crop", "--csv", *more, *given)
+        assert code == 0, err
+        assert "plants,112x96" in out
     budget = ["--iterations", "1", "--budget", "0.01", "--engine", "onnxruntime"]
     code, out, err = run(capsys, "time", "plants", *given, *budget, "--json")
     assert code == 0, err

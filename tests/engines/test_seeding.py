@@ -81,3 +81,39 @@ def test_activations_stay_of_order_one_and_the_softmax_is_not_saturated(path: st
     assert 0.9 < found[products[-1]].std() < 2.2
     assert found[probability].max() < 0.5
     assert not np.allclose(found[products[-1]][0], found[products[-1]][1], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # a batch that is written into the file
+        'layer { name: "r" type: "Reshape" bottom: "x" top: "r" reshape_param { shape { dim: 5 dim: 12 } } }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "r" top: "y" inner_product_param { num_output: 7 } }',
+        # outputs whose squares float32 does not hold
+        'layer { name: "p" type: "Power" bottom: "x" top: "p" power_param { scale: 1e25 } }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "p" top: "y" inner_product_param { num_output: 7 } }',
+        # what is silenced, and a product that no output needs
+        'layer { name: "aux" type: "InnerProduct" bottom: "x" top: "a" inner_product_param { num_output: 2 } }\n'
+        'layer { name: "s" type: "Silence" bottom: "a" }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 7 } }',
+    ],
+    ids=["tied-to-its-batch", "huge", "silenced"],
+)
+def test_products_are_brought_to_order_one_in_any_network(text: str) -> None:
+    network = Network.from_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 5 dim: 3 dim: 2 dim: 2 } } }\n' + text
+    )
+    network = network.with_weights(seeded_weights(network)[0])
+    with create_engine("openvino", network, threads=1) as engine:
+        found = engine.run(seeded_inputs(network, batch=5))["y"]
+    assert 0.5 < found.std() < 2.5
+
+
+def test_huge_activations_end_in_finite_exponents() -> None:
+    network = Network.from_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 8 } } }\n'
+        'layer { name: "e" type: "Exp" bottom: "x" top: "e" exp_param { scale: 40 } }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "e" top: "y" inner_product_param { num_output: 7 } }'
+    )
+    exponents = seeded_weights(network)[1]
+    assert 60 < exponents["fc"] <= 127

@@ -53,6 +53,28 @@ def test_the_code_to_copy_gives_the_networks_input(tmp_path: Path) -> None:
     assert len(seen) > 1
 
 
+@pytest.mark.parametrize("order", ["BGR", "RGB", "grey"])
+@pytest.mark.parametrize("resize", ["short", "squash"])
+def test_the_code_to_copy_of_sizes_that_are_not_square(order: str, resize: str, tmp_path: Path) -> None:
+    index = load_index()
+    record = dict(index.record("efficientnet-lite0"))
+    sizes = {"small": {"base_size": "70x101", "crop_size": "61x99"}, "large": {"base_size": 120, "crop_size": "99x110"}}
+    levels = {"mean": [99.5], "std": [58.0]} if order == "grey" else {}
+    record["preprocessing"] = {**record["preprocessing"], **sizes, **levels, "resize": resize}
+    record["input"] = {"size": "61x99", "channel_order": order}
+    entry = Index(index.sources, index.families, {"own": record}).network("own")
+    for sides in ((80, 400), (300, 90), (70, 101)):
+        image = np.random.default_rng(1).integers(0, 256, (*sides, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "photo.png"), image)
+        code = preprocessing_code("own", record).replace("photo.jpg", str(tmp_path / "photo.png"))
+        space: dict[str, Any] = {"image": image}
+        exec(code, space)
+        assert space["x"].shape == (1, 1 if order == "grey" else 3, 61, 99)
+        np.testing.assert_array_equal(space["x"], entry.preprocess(image))
+        call = code.rpartition("# at the large size: ")[2]
+        np.testing.assert_array_equal(eval(call, space), entry.preprocess(image, "large"))
+
+
 def test_a_report_has_a_page_for_each_network_and_nothing_from_outside(tmp_path: Path) -> None:
     data = small(tmp_path, "dpn-92", "open-nsfw")
     calls: list[tuple[int, int]] = []
