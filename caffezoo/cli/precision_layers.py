@@ -71,7 +71,8 @@ def scan(
     findings = scan_network(network)
     noise = form_noise(network, batches) if samples else []
     if as_json:
-        print(json.dumps({"findings": [asdict(f) for f in findings], "noise": [_noise_json(n) for n in noise]}))
+        record = {"findings": [asdict(f) for f in findings], "noise": [_noise_json(n) for n in noise]}
+        print(json.dumps({**record, "notes": list(network.notes)}))
         return
     _print_findings(findings)
     for form in noise:

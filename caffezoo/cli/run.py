@@ -75,6 +75,7 @@ def run(
     from caffezoo.model.blob_files import write_blobs
     from caffezoo.model.engine_pool import RunOptions
     from caffezoo.model.input_values import is_array, read_array, split_inputs
+    from caffezoo.net.cutting import cut
 
     options = {"threads": threads, "caffe_python": caffe_python}
     how = RunOptions(
@@ -95,9 +96,10 @@ def run(
         crop_size=crop_size,
     )
     with open_model(arguments, asked, how) as model:
-        given = split_inputs(inputs or (), model.inputs)
+        needed = cut(model.network, model.outputs).inputs
+        given = split_inputs(inputs or (), model.inputs, needed)
         if not given:
-            raise UsageError("which input?", hint=f"--input BLOB=FILE for {', '.join(model.inputs)}")
+            raise UsageError("which input?", hint=f"--input BLOB=FILE for {', '.join(needed)}")
         values = [value for some in given.values() for value in some]
         names: list[str] = []
         if not any(map(is_array, values)):

@@ -47,6 +47,7 @@ class CaffeEngine(Engine):
         precision: str = "float32",
         threads: int | None = None,
         profile: bool = False,
+        streams: int = 1,
         caffe_python: str | None = None,
         gpu: int | None = None,
     ) -> None:
@@ -57,6 +58,7 @@ class CaffeEngine(Engine):
             "precision": precision,
             "threads": threads,
             "profile": profile,
+            "streams": streams,
         }
         super().__init__(network, batch_size=batch_size, transform=transform, outputs=outputs, **common)
 

@@ -52,6 +52,7 @@ class TorchEngine(Engine):
         precision: str = "float32",
         threads: int | None = None,
         profile: bool = False,
+        streams: int = 1,
         gpu: int | None = None,
         gradients: bool = False,
     ) -> None:
@@ -62,6 +63,7 @@ class TorchEngine(Engine):
             "precision": precision,
             "threads": threads,
             "profile": profile,
+            "streams": streams,
         }
         super().__init__(network, batch_size=batch_size, transform=transform, outputs=outputs, **common)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,15 @@ Shape = tuple[int, ...]
 _ARRAY_SUFFIXES = (".npy", ".npz", ".binaryproto")
 
 
-def split_inputs(texts: Iterable[str], inputs: Mapping[str, Shape]) -> dict[str, list[str]]:
+def split_inputs(texts: Iterable[str], inputs: Collection[str], needed: Collection[str]) -> dict[str, list[str]]:
     """Return what is given for each input, from texts such as ``data=photo.jpg``.
 
     Parameters
     ----------
     texts : iterable of str
-        The name may be left out where the network has one input.
-    inputs : mapping of str to shape
-        The network's.
+        The name may be left out where one input is needed.
+    inputs, needed : collection of str
+        The network's, and those that the wanted blobs depend on.
 
     Raises
     ------
@@ -34,10 +34,10 @@ def split_inputs(texts: Iterable[str], inputs: Mapping[str, Shape]) -> dict[str,
     found: dict[str, list[str]] = {}
     for text in texts:
         named = max((name for name in inputs if text.startswith(f"{name}=")), key=len, default=None)
-        if named is None and len(inputs) != 1:
+        if named is None and len(needed) != 1:
             names = ", ".join(inputs)
             raise UsageError(f"--input '{text}' is for none of the inputs {names}", hint="--input BLOB=FILE")
-        name = next(iter(inputs)) if named is None else named
+        name = next(iter(needed)) if named is None else named
         found.setdefault(name, []).append(text if named is None else text[len(named) + 1 :])
     return found
 

@@ -115,8 +115,9 @@ class Model:
 
     @property
     def outputs(self) -> Mapping[str, tuple[int, ...]]:
-        """Shapes, at the declared inputs, of the blobs that :meth:`forward` returns."""
-        names = self.options.outputs or self.network.outputs
+        """Shapes, at the declared inputs, of the blobs that :meth:`forward` returns: without unread inputs (labels)."""
+        computed = tuple(name for name in self.network.outputs if name not in self.inputs)
+        names = self.options.outputs or computed or self.network.outputs
         return MappingProxyType({name: self.network.shape(name) for name in names})
 
     @property
@@ -136,13 +137,7 @@ class Model:
 
     @property
     def transform(self) -> ImageTransform:
-        """The network's own preprocessing, as a callable of one image.
-
-        Raises
-        ------
-        UsageError
-            Nobody says what was subtracted in training, or several crops are asked for.
-        """
+        """The network's own preprocessing, as a callable of one image; UsageError where nobody says what it is."""
         return ImageTransform(self._pool.protocol)
 
     def preprocess(self, image: ImageLike) -> Blob:
@@ -184,13 +179,7 @@ class Model:
         return found if isinstance(images, Iterator) else list(found)
 
     def classifier(self, batch_size: int) -> Classifier:
-        """Return the engine that scores batches of images, with the protocol and what the scores are.
-
-        Raises
-        ------
-        UsageError
-            As :meth:`predict`.
-        """
+        """Return the engine that scores batches of images, with the protocol and what the scores are."""
         return self._pool.classifier(batch_size)
 
     def features(self, images: Any, blob: str, *, errors: str = "raise") -> Any:
@@ -298,12 +287,8 @@ class Model:
         force : bool
             Replace files that are there.
         **options
-            ``folded``, ``batch``, ``opset``: see :class:`caffezoo.evaluation.export_formats.ExportOptions`.
-
-        Raises
-        ------
-        UsageError, LoweringError, EngineError
-            See :func:`caffezoo.evaluation.exporting.export_verified`.
+            ``folded``, ``batch``, ``opset``: see :class:`caffezoo.evaluation.export_formats.ExportOptions`; errors are
+            those of :func:`caffezoo.evaluation.exporting.export_verified`.
         """
         from caffezoo.evaluation.export_formats import ExportOptions
         from caffezoo.evaluation.exporting import export_verified

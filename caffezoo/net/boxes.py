@@ -14,27 +14,53 @@ MAX_CANDIDATES = 50_000
 """Boxes that go into one suppression: its time grows with their square."""
 
 
+BLOCK = 512
+"""Boxes that are held against one another at once."""
+
+
 def areas(boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
-    """Return the areas of boxes [..., 4]; 0 where an end lies before its start."""
-    sides = boxes[..., 2:] - boxes[..., :2]
-    found: np.ndarray = np.where((sides < 0).any(-1), 0, (sides + pixel).prod(-1))
+    """Return the areas of boxes [n, 4]; 0 where an end lies before its start."""
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    found: np.ndarray = np.where((width < 0) | (height < 0), 0, (width + pixel) * (height + pixel))
     return found
 
 
-def overlaps(one: np.ndarray, boxes: np.ndarray, pixel: float = 0, *, ends: bool = False) -> np.ndarray:
-    """Return the area that one box [4] shares with each of boxes [n, 4]; with ``ends`` none where one ends before the
-    other starts, though a pixel's length might still make it some (Cascade R-CNN)."""
-    sides = np.minimum(one[2:], boxes[:, 2:]) - np.maximum(one[:2], boxes[:, :2])
-    shared: np.ndarray = np.clip(sides + pixel, 0, None).prod(1)
-    return np.where((sides < 0).any(1), 0, shared) if ends else shared
+def shares(
+    better: np.ndarray, others: np.ndarray, *, pixel: float = 0, kind: str = "IOU", ends: bool = False
+) -> np.ndarray:
+    """Return how much of every pair of boxes is shared, [len(better), len(others)], 0 to 1.
+
+    Parameters
+    ----------
+    better, others : ndarray
+        [n, 4].
+    pixel : float
+        What a box is longer than the distance of its ends: 0 or 1.
+    kind : {"IOU", "IOMU", "IOFU"}
+        The shared area by the union, by the smaller area, or by the better box's area (MS-CNN).
+    ends : bool
+        Boxes share nothing where one ends before the other starts, though a pixel's length would still make it some
+        (Cascade R-CNN).
+    """
+    width, height = (
+        np.minimum(better[:, None, k + 2], others[:, k + 2]) - np.maximum(better[:, None, k], others[:, k])
+        for k in (0, 1)
+    )
+    shared = np.maximum(width + pixel, 0) * np.maximum(height + pixel, 0)
+    if ends:
+        shared[(width < 0) | (height < 0)] = 0
+    first, second = areas(better, pixel)[:, None], areas(others, pixel)
+    if kind == "IOU":
+        whole = first + second - shared
+    else:
+        whole = np.minimum(first, second) if kind == "IOMU" else np.broadcast_to(first, shared.shape)
+    return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=(shared > 0) & (whole > 0)))
 
 
 def jaccard(one: np.ndarray, boxes: np.ndarray, pixel: float = 0) -> np.ndarray:
     """Return intersection over union of one box [4] with each of boxes [n, 4]; 0 where they share nothing."""
-    shared = overlaps(one, boxes, pixel)
-    union = areas(one, pixel) + areas(boxes, pixel) - shared
-    share: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
-    return share
+    (found,) = shares(one[None], boxes, pixel=pixel)
+    return np.asarray(found)
 
 
 def suppress(
@@ -55,35 +81,30 @@ def suppress(
         [n, 4], the best first.
     threshold : float
         A box goes whose overlap with a better one that stays is above it.
-    pixel : float
-        What a box is longer than the distance of its ends: 0 or 1.
     eta : float
         Below 1 the threshold is multiplied by it after every box that stays, while it is above 0.5 (SSD); only with
         ``kind`` IOU.
     most : int, optional
         Stop after so many; not with ``eta`` below 1.
-    kind : {"IOU", "IOMU", "IOFU"}
-        The shared area by the union, by the smaller area, or by the better box's area (MS-CNN).
-    ends : bool
-        See :func:`overlaps`.
+    pixel, kind, ends
+        See :func:`shares`.
     """
     if eta < 1:
         return _suppress_adaptively(boxes, threshold, pixel, eta)
-    left = np.arange(len(boxes))
-    size = areas(boxes, pixel)
     kept: list[int] = []
-    while len(left) and (most is None or len(kept) < most):
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        if len(left):
-            shared = overlaps(boxes[best], boxes[left], pixel, ends=ends)
-            whole = {
-                "IOU": size[best] + size[left] - shared,
-                "IOMU": np.minimum(size[best], size[left]),
-                "IOFU": np.broadcast_to(size[best], shared.shape),
-            }[kind]
-            share = np.divide(shared, whole, out=np.zeros_like(shared), where=(shared > 0) & (whole > 0))
-            left = left[share <= threshold]
+    for start in range(0, len(boxes), BLOCK):
+        block = boxes[start : start + BLOCK]
+        alive = np.ones(len(block), bool)
+        for i in range(0, len(kept), BLOCK):
+            over = shares(boxes[kept[i : i + BLOCK]], block, pixel=pixel, kind=kind, ends=ends) > threshold
+            alive &= ~over.any(0)
+        over = shares(block, block, pixel=pixel, kind=kind, ends=ends) > threshold
+        for i in range(len(block)):
+            if alive[i]:
+                kept.append(start + i)
+                if len(kept) == most:
+                    return np.array(kept, np.int64)
+                alive[i + 1 :] &= ~over[i, i + 1 :]
     return np.array(kept, np.int64)
 
 

@@ -176,10 +176,11 @@ def make_plan(job: Job) -> Plan:
         widen(layers, job.width, head)
     frozen = freeze(layers, job.freeze)
     head = replace_head(layers, head, len(split.classes), job.head_mult if pretrained else 1.0)
-    if pretrained:
-        for layer in layers:
-            if layer.type == "BatchNorm":  # small batches of another kind of image would ruin the statistics
-                layer.batch_norm_param.use_global_stats = True
+    for layer in layers:
+        if layer.type == "BatchNorm" and pretrained:  # small batches of other images would ruin the statistics
+            layer.batch_norm_param.use_global_stats = True
+        elif layer.type == "BatchNorm":  # deploy files of some set it, and there are no statistics yet
+            layer.batch_norm_param.ClearField("use_global_stats")
     fill(layers)
     crop = job.preprocessing.crop_size or Size.of(224)
     for layer in layers:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffezoo.cli.main import main
+from caffezoo.cli.main import main, make_app
 from caffezoo.cli.network_arguments import parse_shapes, resolve
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import UsageError
@@ -64,6 +66,8 @@ VERBS = {
     "export": ["--onnx", "{d}/net.onnx"],
     "fold": ["--samples", "0", "--json"],
     "check": ["--json"],
+    "run": ["--input", "{d}/a.png", "--mean", "0", "--json"],
+    "precision scan": ["--json"],
     "classify": ["{d}/a.png", *SCORED],
     "evaluate": ["--data", "{d}/list.txt", "--no-resume", *SCORED],
 }
@@ -80,7 +84,7 @@ SPELLINGS = {
 def test_every_verb_takes_every_spelling_and_says_each_note_once(
     verb: str, spelling: str, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [verb, *SPELLINGS[spelling], *SHAPE, *VERBS[verb]]
+    arguments = [*verb.split(), *SPELLINGS[spelling], *SHAPE, *VERBS[verb]]
     status, out, err = run(capsys, *(a.format(d=files) for a in arguments))
     assert status == 0
     assert err.count("unknown field 'forward_math'") == 1
@@ -90,6 +94,36 @@ def test_every_verb_takes_every_spelling_and_says_each_note_once(
         notes = (found[0] if isinstance(found, list) else found)["notes"]
         assert ["forward_math" in note for note in notes] == [True, False]
         assert "does not have: other" in notes[1]
+
+
+SHARED = "--net --prototxt --shape --phase --stage --level --lenient --layers --python-layers --index".split()
+
+
+def test_every_command_that_takes_a_prototxt_takes_all_of_its_arguments() -> None:
+    group = typer.main.get_command(make_app())
+    assert isinstance(group, click.Group)
+    left, seen = [("", group)], 0
+    while left:
+        name, command = left.pop()
+        if isinstance(command, click.Group):
+            left += [(f"{name} {child}", one) for child, one in command.commands.items()]  # type: ignore[misc]
+            continue
+        flags = {flag for parameter in command.params for flag in parameter.opts}
+        if "--prototxt" in flags:
+            seen += 1
+            assert len(flags) == sum(len(parameter.opts) for parameter in command.params), name
+            assert {
+                "--layers",
+                "--python-layers",
+                "--net",
+                "--shape",
+                "--phase",
+                "--stage",
+                "--level",
+                "--lenient",
+                "--index",
+            } <= flags, name
+    assert seen >= 8
 
 
 def test_time_tells_its_notes_once_and_takes_the_batch_of_the_shape(

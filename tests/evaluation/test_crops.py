@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import ImageError, UsageError
 from caffezoo.evaluation.crops import cut_views
-from caffezoo.evaluation.protocol import SCALES_144, Protocol
+from caffezoo.evaluation.protocol import SCALES_144, Protocol, mirrored_crops
 from caffezoo.formats.image_size import Size
 from caffezoo.formats.preprocessing import MAX_RESIZED_PIXELS, resized_size
 
@@ -27,7 +27,17 @@ def picture(height, width, seed=0):
     return np.clip(np.stack(waves, -1) + rng.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
-def plain_views(image, base, crop, crops, squash=False):
+def every_view(image, protocol):
+    """All views of every scale, by the plain loop."""
+    squash = protocol.resize == "squash"
+    if protocol.crops == 144 or not protocol.scales:
+        scales = protocol.scales or SCALES_144.get(protocol.crop_size.height)
+        return plain_views(image, protocol.base_size, protocol.crop_size, protocol.crops, squash, scales)
+    bases = [Size(side, side) for side in protocol.scales]
+    return [view for base in bases for view in plain_views(image, base, protocol.crop_size, protocol.crops, squash)]
+
+
+def plain_views(image, base, crop, crops, squash=False, scales=None):
     """All views, normalised float64, one after another; nothing is shared and nothing is weighted."""
     (crop_y, crop_x), (base_y, base_x) = crop, base
     height, width = image.shape[:2]
@@ -56,8 +66,20 @@ def plain_views(image, base, crop, crops, squash=False):
     if crops == 12:
         square = cv2.resize(normal, (base_x, base_y))
         return [*six(square), *six(square[:, ::-1])]
+    if crops == 10:
+        square = cv2.resize(normal, (base_x, base_y))
+        return [*list(six(square))[:5], *list(six(square[:, ::-1]))[:5]]
+    if crops != 144:
+        across = next(k for k in range(1, 40) if crops in (k * k, 2 * k * k))
+        windows = []
+        for i in range(across):
+            for j in range(across):
+                y = int(i * (normal.shape[0] - crop_y) / (across - 1)) if across > 1 else None
+                x = int(j * (normal.shape[1] - crop_x) / (across - 1)) if across > 1 else None
+                windows.append(centre(normal) if across == 1 else normal[y : y + crop_y, x : x + crop_x])
+        return windows if crops == across * across else [*windows, *(w[:, ::-1] for w in windows)]
     found = []
-    for size in SCALES_144[crop_y]:
+    for size in scales:
         h, w = normal.shape[:2]
         scaled = cv2.resize(normal, (int(w * size / min(h, w)), int(h * size / min(h, w))))
         dy, dx = int((scaled.shape[0] - size) / 2), int((scaled.shape[1] - size) / 2)
@@ -71,8 +93,8 @@ def plain_views(image, base, crop, crops, squash=False):
 def check(image, protocol):
     """Every plain view must be one of ours, and ours must carry as much weight as the plain ones that match them."""
     views = cut_views(image, protocol)
-    plain = plain_views(image, protocol.base_size, protocol.crop_size, protocol.crops, protocol.resize == "squash")
-    assert len(plain) == protocol.crops
+    plain = every_view(image, protocol)
+    assert len(plain) == protocol.views
     ours = [((v.pixels.astype(np.float64) - MEAN) / STD).ravel() for v in views]
     probes = np.random.default_rng(0).integers(0, ours[0].size, 400)  # enough to find the view; then all is compared
     ours_probed = np.stack([view[probes] for view in ours])
@@ -82,10 +104,10 @@ def check(image, protocol):
     taken = np.zeros(len(views))
     for view in plain:
         distance = np.abs(ours_probed - view.ravel()[probes]).max(axis=1)
-        distance[taken + 0.5 / protocol.crops > weights] = np.inf  # a view that is used up
+        distance[taken + 0.5 / protocol.views > weights] = np.inf  # a view that is used up
         best = int(distance.argmin())
         assert np.abs(ours[best] - view.ravel()).max() < TOLERANCE
-        taken[best] += 1 / protocol.crops
+        taken[best] += 1 / protocol.views
     np.testing.assert_allclose(taken, weights, atol=1e-9)
     return views
 
@@ -98,6 +120,54 @@ sides = st.integers(1, 90)
 def test_1_and_12_crops_match_the_plain_loop(height, width, crop, margin, crops, squash, seed):
     protocol = Protocol(crop + margin, crop, crops, resize="squash" if squash else "short")
     check(picture(height, width, seed), protocol)
+
+
+counts = st.sampled_from([1, 2, 4, 8, 9, 10, 12, 16, 18, 25])
+
+
+@settings(max_examples=120, deadline=None)
+@given(sides, sides, st.integers(1, 30), st.integers(0, 23), counts, st.booleans())
+def test_grids_and_ten_crops_match_the_plain_loop(height, width, crop, margin, crops, squash):
+    protocol = Protocol(crop + margin, crop, crops, resize="squash" if squash else "short")
+    check(picture(height, width), protocol)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sides, sides, st.integers(8, 24), st.lists(st.integers(0, 23), min_size=1, max_size=3, unique=True), counts)
+def test_scales_match_the_plain_loop(height, width, crop, margins, crops):
+    scales = tuple(crop + margin for margin in margins)
+    check(picture(height, width), Protocol(min(scales), crop, crops, scales=scales))
+
+
+@pytest.mark.parametrize("size", [(9, 40), (40, 9), (25, 25)])
+def test_other_scales_of_144_crops(size):
+    check(picture(*size), Protocol(30, 20, 144, scales=(24, 31)))
+
+
+@pytest.mark.parametrize("crops", [1, 4, 8, 10, 12, 144])
+def test_views_cut_once_are_as_good_as_all(colour_engine, crops):
+    """The weighted mean over distinct views is the mean over all, to 1e-6."""
+    engine = colour_engine(batch_size=512)
+    for size in ((30, 30), (31, 47), (90, 33)):
+        image = picture(*size)
+        protocol = Protocol(24, 24, crops, scales=(24, 32)) if crops == 144 else Protocol(24, 24, crops)
+        views = cut_views(image, protocol)
+        scores = engine.run(np.stack([v.pixels for v in views]).astype(np.float32))["prob"].astype(float)
+        ours = (scores * np.array([[v.weight] for v in views])).sum(0)
+        plain = np.stack([view * STD + MEAN for view in every_view(image, protocol)]).astype(np.float32)
+        assert len(views) < len(plain) or crops == 1 or size[0] != size[1]
+        np.testing.assert_allclose(ours, engine.run(plain)["prob"].astype(float).mean(0), atol=1e-6)
+
+
+def test_names_and_mirrors_of_protocols():
+    assert Protocol(256, 224, 12).name == "12 crops 256/224"
+    assert Protocol(256, 224, 1, scales=(256, 288), resizer="cv2-area").name == "2 crops 256+288/224 cv2-area"
+    assert Protocol(256, 224, 144).views == 144
+    assert Protocol(256, 256, 1, fully_convolutional=True, resize="squash").name == "fully convolutional 256/256 squash"
+    assert [mirrored_crops(n) for n in (1, 4, 9)] == [2, 8, 18]
+    for crops in (2, 8, 10, 12, 144):
+        with pytest.raises(UsageError, match="hold their mirror images already"):
+            mirrored_crops(crops)
 
 
 @settings(max_examples=60, deadline=None)

@@ -181,6 +181,16 @@ def test_an_input_that_the_blobs_do_not_need_may_be_missing() -> None:
         model.forward(data)
 
 
+def test_a_label_that_nothing_reads_is_no_output(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "deploy.prototxt").read_text()
+    label = 'layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 1 } } }'
+    (tmp_path / "net.prototxt").write_text(text + label)
+    model = load(tmp_path / "net.prototxt", folder / "net.caffemodel")
+    assert model.network.outputs == ("prob", "y")
+    assert list(model.forward(data=np.ones((1, 3, 32, 32)))) == ["prob"]
+    assert list(model.forward(y=[3.0], blobs=["y"])) == ["y"]
+
+
 @given(array_shapes(min_dims=0, max_dims=5, max_side=4))
 def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     network = Network.from_text("""

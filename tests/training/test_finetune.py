@@ -153,6 +153,19 @@ def test_frozen_layers_keep_their_weights_and_others_do_not(job):
         FineTuning(replace(job, freeze=("blocks*",)))
 
 
+def test_batch_norms_use_the_batch_where_there_are_no_statistics_yet(job):
+    norm = 'layer { name: "bn" type: "BatchNorm" bottom: "conv2" top: "conv2" batch_norm_param { %s } }\n'
+    text = NET.replace('layer { name: "relu2"', norm % "use_global_stats: true" + 'layer { name: "relu2"')
+    scratch = FineTuning(replace(job, network=Network.from_text(text)))
+    scratch.close()
+    assert "use_global_stats" not in (job.output / "train_val.prototxt").read_text()
+    network = Network.from_text(text.replace("use_global_stats: true", ""))
+    weights = {n.key: [np.ones(s, np.float32) for s in n.blob_shapes] for n in network.nodes if n.blob_shapes}
+    trained_before = FineTuning(replace(job, network=network.with_weights(weights)))
+    trained_before.close()
+    assert "use_global_stats: true" in (job.output / "train_val.prototxt").read_text()
+
+
 def test_networks_that_take_rgb_get_a_convolution_of_their_input(job):
     sizes = replace(SIZES, channel_order="RGB", std=(50.0, 60.0, 70.0))
     training = FineTuning(replace(job, preprocessing=sizes))

@@ -48,7 +48,9 @@ class Input(InputLayer):
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         if not self.param.shape:
-            self.fail("has no shape", hint="give input_param { shape { dim: ... } }")
+            self.fail(
+                "has no shape", hint=f"give input_param {{ shape {{ dim: ... }} }}, or {shape_flags(self.proto.top)}"
+            )
         return self._one_per_top([s.dim for s in self.param.shape], "shape")
 
 
@@ -66,7 +68,8 @@ class DummyData(InputLayer):
         if self.param.shape:
             return self._one_per_top([s.dim for s in self.param.shape], "shape")
         if not legacy[0]:
-            self.fail("has no shape", hint="give dummy_data_param { shape { dim: ... } }")
+            flags = shape_flags(self.proto.top)
+            self.fail("has no shape", hint=f"give dummy_data_param {{ shape {{ dim: ... }} }}, or {flags}")
         if any(len(values) not in (1, len(self.proto.top)) for values in legacy):
             self.fail("num, channels, height and width must each be given once, or once a top")
         count = max(len(values) for values in legacy)
@@ -92,7 +95,7 @@ class ImageInput(LabelledInput):
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         batch = int(self.param.batch_size)
         if batch < 1:
-            self.fail("batch_size must be positive")
+            self.fail("batch_size must be positive", hint=f"or give the shape: {shape_flags(self.proto.top[:1])}")
         stored = self._stored()
         size = self._image_size() or (stored[1:] if stored else None)
         if size is None:
@@ -179,7 +182,10 @@ class MemoryData(LabelledInput):
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         shape = (self.param.batch_size, self.param.channels, self.param.height, self.param.width)
         if min(shape) < 1:
-            self.fail("batch_size, channels, height and width must be given and positive")
+            self.fail(
+                "batch_size, channels, height and width must be given and positive",
+                hint=f"or give the shape: {shape_flags(self.proto.top[:1])}",
+            )
         return [shape, (shape[0],)]
 
 
@@ -196,5 +202,5 @@ class HDF5Data(InputLayer):
             flags, absent = shape_flags(self.proto.top), f"its source '{self.param.source}' is not here"
             self.fail(f"the prototxt does not say what shapes its HDF5 files hold, and {absent}", f"say all: {flags}")
         if batch < 1:
-            self.fail("batch_size must be positive")
+            self.fail("batch_size must be positive", hint=f"or give the shape: {shape_flags(self.proto.top[:1])}")
         return [(batch, *shape[1:]) for shape in hdf5_shapes(source, list(self.proto.top), self.file)]
