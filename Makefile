@@ -52,7 +52,7 @@ chromium:  ## for the tests of the page in a browser, from Debian's packages
 
 proto: .venv/.run  ## regenerate the protobuf messages from caffe.proto
 	$(PYTHON) -m venv .proto && .proto/bin/pip install -q 'grpcio-tools==1.62.3'
-	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto caffezoo/formats/solver.proto
+	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto caffezoo/formats/solver.proto caffezoo/formats/datum.proto
 
 prototxt: .venv/.run  ## rewrite every deploy prototxt from its generator
 	$(BIN)/caffezoo prototxt

@@ -8,6 +8,7 @@ import pytest
 from caffezoo.net.layer import layer_types
 from tests.net.layers.cases import CASES, Case
 from tests.net.layers.fork_cases import FORK_CASES
+from tests.net.layers.map_cases import MAP_CASES
 from tests.net.layers.opencv_runs import DETECTION_TYPES
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
@@ -50,5 +51,7 @@ def test_case_matches_caffe(name: str) -> None:
 
 
 def test_every_layer_type_has_a_case() -> None:
-    others = WITHOUT_CASE | DETECTION_TYPES | {layer_proto(f.case.layer).type for f in FORK_CASES.values()}
+    others = (
+        WITHOUT_CASE | DETECTION_TYPES | {layer_proto(f.case.layer).type for f in (FORK_CASES | MAP_CASES).values()}
+    )
     assert {layer_proto(c.layer).type for c in CASES.values()} == set(layer_types()) - others

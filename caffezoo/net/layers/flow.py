@@ -1,0 +1,294 @@
+"""Layers of optical flow and transformed images: Correlation, FlowWarp, Resample and SpatialTransformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.layer import Layer, Shape, register
+
+if TYPE_CHECKING:
+    from caffezoo.net.onnx_graph import LayerScope
+    from caffezoo.net.torch_module import Compute, TorchScope
+
+MOST_SHIFTS = 4096
+"""Most displacements of a Correlation: each becomes a channel."""
+
+
+@register("Correlation")
+class Correlation(Layer):
+    """Products of patches of two maps at displacements, averaged over patch and channels: one channel a displacement.
+
+    Displacements run over ``-max_displacement .. max_displacement`` in steps of ``stride_2``, rows first. Patches are
+    ``kernel_size`` wide, their centres lie ``stride_1`` apart, within the maps padded by ``pad`` and less the border
+    that displacement and patch need (``correlation_layer.cu`` of FlowNet, Dosovitskiy et al., 2015). With
+    ``correlation_type: SUBTRACT`` absolute differences are averaged.
+    """
+
+    param_name = "correlation_param"
+    bottom_count = (2, 2)
+    in_place_allowed = False
+
+    def shifts(self) -> list[int]:
+        """Return the displacements along an axis."""
+        step = int(self.param.stride_2)
+        if step < 1 or self.param.stride_1 < 1 or self.param.kernel_size % 2 == 0:
+            self.fail("strides must be positive, and kernel_size odd")
+        radius = int(self.param.max_displacement) // step
+        if (2 * radius + 1) ** 2 > MOST_SHIFTS:
+            self.fail(f"{(2 * radius + 1) ** 2} displacements are more than {MOST_SHIFTS}")
+        return [step * i for i in range(-radius, radius + 1)]
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        a, b = bottoms
+        if len(a) != 4 or a != b:
+            self.fail(f"takes two maps of one shape, has {a} and {b}")
+        if self.param.single_direction or self.param.do_abs:
+            self.fail("single_direction and do_abs are not supported")
+        border = int(self.param.max_displacement) + int(self.param.kernel_size) // 2
+        size = [-(-(d + 2 * int(self.param.pad) - 2 * border) // int(self.param.stride_1)) for d in a[2:]]
+        return [(a[0], len(self.shifts()) ** 2, *size)]
+
+    def _starts(self) -> tuple[int, int]:
+        """Return the first patch's corner in the padded map, and the patch's side."""
+        kernel = int(self.param.kernel_size)
+        return int(self.param.max_displacement), kernel
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        (_, _, out_h, out_w), pad = scope.top_shapes[0], int(self.param.pad)
+        start, kernel = self._starts()
+        step, channels = int(self.param.stride_1), scope.bottom_shapes[0][1]
+        a, b = (
+            scope.op("Pad", x, scope.ints([0, 0, pad, pad] * 2), scope.const(0.0)) if pad else x for x in scope.bottoms
+        )
+        spans = [(n - 1) * step + kernel for n in (out_h, out_w)]
+        axes = scope.ints([2, 3])
+
+        def part(x: str, row: int, column: int) -> str:
+            first, last = [row, column], [row + spans[0], column + spans[1]]
+            return scope.op("Slice", x, scope.ints(first), scope.ints(last), axes)
+
+        still, found = part(a, start, start), []
+        for row in self.shifts():
+            for column in self.shifts():
+                moved = part(b, start + row, start + column)
+                if self.param.correlation_type == pb.CorrelationParameter.MULTIPLY:
+                    y = scope.op("Mul", still, moved)
+                else:
+                    y = scope.op("Abs", scope.op("Sub", still, moved))
+                found.append(scope.op("ReduceSum", y, scope.ints([1]), keepdims=1))
+        y = scope.op("Concat", *found, axis=1)
+        if kernel > 1 or step > 1:
+            y = scope.op("AveragePool", y, kernel_shape=[kernel, kernel], strides=[step, step])
+        return [scope.op("Mul", y, scope.const(1 / channels))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, F, pad = scope.torch, scope.F, int(self.param.pad)
+        (_, _, out_h, out_w), (start, kernel) = scope.top_shapes[0], self._starts()
+        step, shifts = int(self.param.stride_1), self.shifts()
+        high, wide = ((n - 1) * step + kernel for n in (out_h, out_w))
+        product = self.param.correlation_type == pb.CorrelationParameter.MULTIPLY
+
+        def compute(own: Any, a: Any, b: Any) -> list[Any]:
+            a, b = (F.pad(x, (pad, pad, pad, pad)) for x in (a, b))
+            still = a[:, :, start : start + high, start : start + wide]
+            found = []
+            for row in shifts:
+                for column in shifts:
+                    top, left = start + row, start + column
+                    moved = b[:, :, top : top + high, left : left + wide]
+                    found.append((still * moved if product else (still - moved).abs()).mean(1))
+            return [F.avg_pool2d(torch.stack(found, 1), kernel, step)]
+
+        return compute
+
+
+class Sampling(Layer):
+    """A map sampled bilinearly at places that are computed."""
+
+    bottom_count = (2, 2)
+    in_place_allowed = False
+
+    @staticmethod
+    def _sampled(scope: LayerScope, grid: str, padding: str) -> str:
+        """Append the first bottom at places [N, h, w, 2], column then row, -1 .. 1 from edge to edge of the image;
+        outside of it are ``zeros``, or the pixels of its ``border``."""
+        return scope.op("GridSample", scope.bottoms[0], grid, mode="bilinear", padding_mode=padding, align_corners=0)
+
+
+@register("FlowWarp")
+class FlowWarp(Sampling):
+    """The first bottom at ``(x + flow_x, y + flow_y)`` of every pixel; the flow [N, 2, H, W] is in pixels.
+
+    A place left of 0 or from the size on gives 0; beside the last pixel there is that pixel again
+    (``flow_warp_layer.cu`` of FlowNet 2). ``fill_value: NOT_A_NUMBER`` is not supported.
+    """
+
+    param_name = "flow_warp_param"
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, flow = bottoms
+        if len(x) != 4 or flow != (x[0], 2, *x[2:]):
+            self.fail(f"takes a map and a flow of two channels for each pixel, has {x} and {flow}")
+        if self.param.fill_value == pb.FlowWarpParameter.NOT_A_NUMBER:
+            self.fail("fill_value NOT_A_NUMBER is not supported")
+        return [x]
+
+    def _pixels(self, shape: Shape) -> np.ndarray:
+        """Return column and row of every pixel, [1, H, W, 2]."""
+        rows, columns = np.meshgrid(np.arange(shape[2]), np.arange(shape[3]), indexing="ij")
+        return np.stack([columns, rows], -1)[None].astype(np.float32)
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        shape = scope.bottom_shapes[0]
+        last = np.array([shape[3] - 1, shape[2] - 1], np.float32)
+        place = scope.op("Transpose", scope.bottoms[1], perm=[0, 2, 3, 1])
+        place = scope.op("Add", place, scope.const(self._pixels(shape)))
+        size = scope.const(2 / (last + 1))
+        grid = scope.op("Add", scope.op("Mul", place, size), scope.const(1 / (last + 1) - 1))
+        inside = scope.op(
+            "And",
+            scope.op("GreaterOrEqual", place, scope.const(0.0)),
+            scope.op("Less", place, scope.const(last + 1)),
+        )
+        inside = scope.op("ReduceMin", scope.op("Cast", inside, to=1), axes=[3], keepdims=0)
+        return [scope.op("Mul", self._sampled(scope, grid, "border"), scope.op("Unsqueeze", inside, scope.ints([1])))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, shape = scope.F, scope.bottom_shapes[0]
+        scope.constant("pixels", self._pixels(shape))
+        scope.constant("last", np.array([shape[3] - 1, shape[2] - 1], np.float32))
+
+        def compute(own: Any, x: Any, flow: Any) -> list[Any]:
+            place = flow.permute(0, 2, 3, 1) + own.pixels
+            inside = ((place >= 0) & (place < own.last + 1)).all(3).unsqueeze(1)
+            grid = (2 * place + 1) / (own.last + 1) - 1
+            return [F.grid_sample(x, grid, padding_mode="border", align_corners=False) * inside]
+
+        return compute
+
+
+@register("SpatialTransformer")
+class SpatialTransformer(Sampling):
+    """The first bottom under an affine map of places (Jaderberg et al., 2015; ``st_layer.cpp`` of daerduoCarey/caffe).
+
+    The output's pixel (i, j) of H' x W' stands at row ``2 i / H' - 1`` and column ``2 j / W' - 1``. The second bottom
+    holds, sample by sample, the two lines of the map of (row, column, 1), less the values that the prototxt fixes as
+    ``theta_1_1`` ...; the place found there, -1 .. 1, is pixel ``(1 + r) H / 2``, ``(1 + c) W / 2``.
+    """
+
+    param_name = "st_param"
+
+    def _fixed(self) -> dict[int, float]:
+        names = [f"theta_{i}_{j}" for i in (1, 2) for j in (1, 2, 3)]
+        return {i: float(getattr(self.param, name)) for i, name in enumerate(names) if self.param.HasField(name)}
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, theta = bottoms
+        if self.param.transform_type != "affine" or self.param.sampler_type != "bilinear":
+            self.fail(f"a {self.param.transform_type} map with {self.param.sampler_type} sampling is not supported")
+        wanted = 6 - len(self._fixed())
+        if len(x) != 4 or not theta or theta[0] != x[0] or int(np.prod(theta[1:])) != wanted:
+            self.fail(f"takes a map, and {wanted} values a sample, has {x} and {theta}")
+        return [(*x[:2], int(self.param.output_H or x[2]), int(self.param.output_W or x[3]))]
+
+    def _places(self, top: Shape) -> np.ndarray:
+        """Return row, column and 1 of the output's pixels, [3, H' W']."""
+        rows, columns = np.meshgrid(np.arange(top[2]) / top[2], np.arange(top[3]) / top[3], indexing="ij")
+        return np.stack([2 * rows.ravel() - 1, 2 * columns.ravel() - 1, np.ones(rows.size)]).astype(np.float32)
+
+    def _expansion(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what makes six values of those that the bottom holds: a matrix, and the fixed ones."""
+        fixed = self._fixed()
+        free = [i for i in range(6) if i not in fixed]
+        matrix, rest = np.zeros((len(free), 6), np.float32), np.zeros(6, np.float32)
+        matrix[range(len(free)), free] = 1
+        rest[list(fixed)] = list(fixed.values())
+        return matrix, rest
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        x, top = scope.bottom_shapes[0], scope.top_shapes[0]
+        matrix, rest = self._expansion()
+        theta = scope.reshape(scope.bottoms[1], [0, len(matrix)])
+        theta = scope.op("Add", scope.op("MatMul", theta, scope.const(matrix)), scope.const(rest))
+        place = scope.op("MatMul", scope.reshape(theta, [0, 2, 3]), scope.const(self._places(top)))
+        place = scope.op("Gather", place, scope.ints([1, 0]), axis=1)  # column, then row
+        place = scope.op("Transpose", place, perm=[0, 2, 1])
+        grid = scope.op("Add", place, scope.const(np.array([1 / x[3], 1 / x[2]])))
+        return [self._sampled(scope, scope.reshape(grid, [0, top[2], top[3], 2]), "zeros")]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, x, top = scope.F, scope.bottom_shapes[0], scope.top_shapes[0]
+        matrix, rest = self._expansion()
+        scope.constant("matrix", matrix)
+        scope.constant("rest", rest)
+        scope.constant("places", self._places(top))
+        scope.constant("offset", np.array([1 / x[3], 1 / x[2]]))
+
+        def compute(own: Any, x: Any, theta: Any) -> list[Any]:
+            theta = (theta.flatten(1) @ own.matrix + own.rest).reshape(-1, 2, 3)
+            place = (theta @ own.places).flip(1).transpose(1, 2) + own.offset
+            return [F.grid_sample(x, place.reshape(-1, top[2], top[3], 2), align_corners=False)]
+
+        return compute
+
+
+@register("Resample")
+class Resample(Layer):
+    """A map of another size: ``width`` x ``height``, ``factor`` times its own, or that of a second bottom.
+
+    NEAREST takes the pixel around the place, LINEAR interpolates (``resample_layer.cu`` of FlowNet 2: pixel i of the
+    output looks at ``(i + 0.5) in / out - 0.5``). Smaller maps with ``antialias``, CUBIC and AREA are not supported.
+    """
+
+    param_name = "resample_param"
+    bottom_count = (1, 2)
+    in_place_allowed = False
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, kind = bottoms[0], self.param.type
+        if any(len(b) != 4 for b in bottoms):
+            self.fail(f"takes maps with 4 axes, has {x}")
+        if len(bottoms) == 2:
+            size = bottoms[1][2:]
+        elif self.param.HasField("factor"):
+            size = tuple(int(d * self.param.factor) for d in x[2:])
+        else:
+            size = int(self.param.height), int(self.param.width)
+        if kind not in (pb.ResampleParameter.NEAREST, pb.ResampleParameter.LINEAR):
+            self.fail("takes type NEAREST or LINEAR")
+        if (
+            kind == pb.ResampleParameter.LINEAR
+            and self.param.antialias
+            and any(o < d for o, d in zip(size, x[2:], strict=True))
+        ):
+            self.fail("smaller maps with antialias are not supported", "antialias: false")
+        return [(*x[:2], *size)]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
+        x = scope.op("MatMul", scope.bottoms[0], scope.const(np.ascontiguousarray(columns.T)))
+        return [scope.op("MatMul", scope.const(rows), x)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
+        scope.constant("rows", rows)
+        scope.constant("columns", columns)
+        return lambda own, x, *size: [own.rows @ x @ own.columns.T]
+
+    def _matrices(self, bottom: Shape, top: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """Return the interpolation along height and along width, each [out, in]."""
+        found = []
+        for size, out in zip(bottom[2:], top[2:], strict=True):
+            place = np.clip((np.arange(out) + 0.5) * size / out - 0.5, 0, size - 1)
+            if self.param.type == pb.ResampleParameter.NEAREST:
+                place = np.floor(place + 0.5)
+            low = np.minimum(np.floor(place).astype(int), size - 1)
+            matrix = np.zeros((out, size), np.float32)
+            np.add.at(matrix, (np.arange(out), low), 1 - (place - low))
+            np.add.at(matrix, (np.arange(out), np.minimum(low + 1, size - 1)), place - low)
+            found.append(matrix)
+        return found[0], found[1]
