@@ -182,6 +182,9 @@ def takes_network(
                 given[sift] = [a for a in given[sift] if not is_network_file(a)]
             verb(resolve(files, weights_taken=weights, default=default, **values), **given)
 
+        twice = flags.keys() & {p.name for p in own}
+        if twice:
+            raise TypeError(f"{verb.__name__} has parameters of its own named {sorted(twice)}")
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
             for name, annotation in flags.items()
@@ -216,7 +219,8 @@ def _flags(weights: bool, positional: bool, metavar: str) -> dict[str, Any]:
     option("stage", list[str], metavar="NAME", help="A stage of a prototxt's rules (repeat for several).")
     option("level", int, metavar="N", help="The level of a prototxt's rules; default: 0.")
     option("lenient", bool, "--lenient", help="Pass over fields that Caffe does not have, with a warning.")
-    option("layers", list[Path], metavar="FILE.py", help="Python file with layer classes of your own; it is run.")
+    own = "Python file with layer classes of your own; it is run."
+    option("layer_files", list[Path], "--layers", metavar="FILE.py", help=own)
     folder = "Run the Python layers of a prototxt from modules in this folder: their own code."
     option("python_layers", list[Path], "--python-layers", metavar="DIR", help=folder)
     option("index", Path, help="Your own index, merged over the built-in one.")
@@ -234,7 +238,7 @@ def resolve(
     stage: Sequence[str] | None = None,
     level: int | None = None,
     lenient: bool | None = None,
-    layers: Sequence[Path] | None = None,
+    layer_files: Sequence[Path] | None = None,
     python_layers: Sequence[Path] | None = None,
     index: Path | None = None,
     weights_taken: bool = True,
@@ -254,10 +258,10 @@ def resolve(
     """
     from caffezoo.net.load_options import LoadOptions
 
-    if layers:
+    if layer_files:
         from caffezoo.net.own_layers import load_layers
 
-        for file in layers:
+        for file in layer_files:
             load_layers(file)
     if python_layers:
         from caffezoo.net.python_code import run_code_of

@@ -66,7 +66,7 @@ def time(
     layers: Annotated[
         bool | None,
         typer.Option(
-            "--layers/--no-layers", help="Time layer by layer as well. Default: for one network, not for more."
+            "--per-layer/--no-layers", help="Time layer by layer as well. Default: for one network, not for more."
         ),
     ] = None,
     precision: recipes.PrecisionOption = "float32",

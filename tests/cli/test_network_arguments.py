@@ -96,6 +96,9 @@ def test_every_verb_takes_every_spelling_and_says_each_note_once(
         assert "does not have: other" in notes[1]
 
 
+SHARED = "--net --prototxt --shape --phase --stage --level --lenient --layers --python-layers --index".split()
+
+
 def test_every_command_that_takes_a_prototxt_takes_all_of_its_arguments() -> None:
     group = typer.main.get_command(make_app())
     assert isinstance(group, click.Group)
@@ -108,7 +111,18 @@ def test_every_command_that_takes_a_prototxt_takes_all_of_its_arguments() -> Non
         flags = {flag for parameter in command.params for flag in parameter.opts}
         if "--prototxt" in flags:
             seen += 1
-            assert {"--net", "--shape", "--phase", "--stage", "--level", "--lenient", "--index"} <= flags, name
+            assert len(flags) == sum(len(parameter.opts) for parameter in command.params), name
+            assert {
+                "--layers",
+                "--python-layers",
+                "--net",
+                "--shape",
+                "--phase",
+                "--stage",
+                "--level",
+                "--lenient",
+                "--index",
+            } <= flags, name
     assert seen >= 8
 
 
