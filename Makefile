@@ -41,7 +41,7 @@ lock:  ## write requirements/ anew, keeping the versions that fit (UPGRADE=1: th
 	.lock/bin/python tools/lock.py --uv .lock/bin/uv $(if $(UPGRADE),--upgrade)
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
-	@status=0; for part in engines evaluation formats fetch report; do \
+	@status=0; for part in engines evaluation formats fetch report training; do \
 	  echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
 
 oracle:  ## real Caffe, where a Python 3.7-3.9 exists, and OpenCV's Caffe importer, each in a venv of its own
@@ -52,7 +52,7 @@ chromium:  ## for the tests of the page in a browser, from Debian's packages
 
 proto: .venv/.run  ## regenerate the protobuf messages from caffe.proto
 	$(PYTHON) -m venv .proto && .proto/bin/pip install -q 'grpcio-tools==1.62.3'
-	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto caffezoo/formats/solver.proto
+	.proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffezoo/formats/caffe.proto caffezoo/formats/solver.proto caffezoo/formats/datum.proto
 
 prototxt: .venv/.run  ## rewrite every deploy prototxt from its generator
 	$(BIN)/caffezoo prototxt

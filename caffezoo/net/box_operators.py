@@ -28,7 +28,7 @@ def detections_onnx(layer: DetectionOutput, scope: LayerScope) -> str:
     param = layer.param
     if param.nms_param.eta < 1:
         raise scope.refuse("eta below 1 has no form in ONNX's NonMaxSuppression")
-    if len(scope.bottoms) > 3:
+    if layer.is_refined(scope.bottom_shapes):
         raise scope.refuse("the first stage of RefineDet has no ONNX form here")
     if param.keep_top_k == 0 or not layer.classes or not layer.candidates(layer.prior_count(scope.bottom_shapes)):
         raise scope.refuse("it can keep no box")

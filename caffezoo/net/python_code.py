@@ -11,17 +11,20 @@ import contextlib
 import importlib
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from caffezoo.errors import NetworkError, UsageError
+from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import Shape
 
 _FOLDERS: list[str] = []
+_HOST: ContextVar[PythonHost | None] = ContextVar("caffezoo.python_host", default=None)
 MAX_VALUES = 2**31 - 1
 
 
@@ -44,6 +47,29 @@ def run_code_of(folders: Iterable[str | PathLike[str]]) -> None:
 def may_run() -> bool:
     """Whether the caller has named a folder."""
     return bool(_FOLDERS)
+
+
+class PythonHost(Protocol):
+    """Who runs Python layers in place of this module: a program that is itself the user's code."""
+
+    def top_shapes(self, proto: pb.LayerParameter, phase: int, bottoms: Sequence[Shape]) -> list[Shape]: ...
+
+    def blob_shapes(self, proto: pb.LayerParameter) -> list[Shape]: ...
+
+
+@contextlib.contextmanager
+def running_host(host: PythonHost) -> Iterator[None]:
+    """Let a host say the shapes of Python layers while networks are built."""
+    token = _HOST.set(host)
+    try:
+        yield
+    finally:
+        _HOST.reset(token)
+
+
+def python_host() -> PythonHost | None:
+    """Return the host of Python layers, where there is one."""
+    return _HOST.get()
 
 
 class PyBlob:

@@ -21,11 +21,12 @@ class DetectionOutput(HostLayer):
     """Decodes offsets, keeps the best boxes of every class but the background, and of an image.
 
     Bottoms: offsets [N, P L 4] (L = 1 with ``share_location``, else ``num_classes``), confidences [N, P C], priors
-    [1, 2, 4 P], and for RefineDet also the confidences [N, P 2] and the offsets [N, P 4] of its first stage. Of each
-    class stay boxes with a confidence above ``confidence_threshold``, at most ``nms_param.top_k`` of the best,
-    suppressed by overlap; of an image at most ``keep_top_k``. Top: [1, 1, M, 7]: image, class, confidence, x1, y1, x2,
-    y2, by image and falling confidence, as OpenCV orders them (SSD's Caffe has the classes of an image one after the
-    other); one row of -1 an image where nothing is left of any. Source: ``detection_output_layer.cpp`` of SSD.
+    [1, 2, 4 P], and for RefineDet also the confidences [N, P 2] and the offsets [N, P 4] of its first stage; a fourth
+    bottom of ground truth [1, 1, M, 8], which forks draw, is not read. Of each class stay boxes with a confidence above
+    ``confidence_threshold``, at most ``nms_param.top_k`` of the best, suppressed by overlap; of an image at most
+    ``keep_top_k``. Top: [1, 1, M, 7]: image, class, confidence, x1, y1, x2, y2, by image and falling confidence, as
+    OpenCV orders them (SSD's Caffe has the classes of an image one after the other); one row of -1 an image where
+    nothing is left of any. Source: ``detection_output_layer.cpp`` of SSD.
     """
 
     param_name = "detection_output_param"
@@ -44,7 +45,8 @@ class DetectionOutput(HostLayer):
         priors = self.prior_count(bottoms)
         size = 4 * priors * (1 if p.share_location else classes)
         batch = bottoms[0][0]
-        for i, length in ((0, size), (1, priors * classes), (3, 2 * priors), (4, 4 * priors)):
+        lengths = {0: size, 1: priors * classes} | ({3: 2 * priors, 4: 4 * priors} if self.is_refined(bottoms) else {})
+        for i, length in lengths.items():
             if i < len(bottoms) and (int(np.prod(bottoms[i][1:])) != length or bottoms[i][0] != batch):
                 self.fail(
                     f"bottom {i} has shape {list(bottoms[i])}, {priors} priors and {classes} classes want "
@@ -87,7 +89,7 @@ class DetectionOutput(HostLayer):
         loc = bottoms[0].reshape(count, len(priors), -1, 4)
         scores = bottoms[1].reshape(count, len(priors), classes)
         first_loc = None
-        if len(bottoms) > 3:
+        if self.is_refined([b.shape for b in bottoms]):
             weak = bottoms[3].reshape(count, -1, 2)[..., 1] < self.param.objectness_score
             scores = np.where(weak[..., None], np.arange(classes) == 0, scores)
         if len(bottoms) > 4:
@@ -142,3 +144,9 @@ class DetectionOutput(HostLayer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         return [detections_onnx(self, scope)]
+
+    @staticmethod
+    def is_refined(bottoms: Sequence[Shape]) -> bool:
+        """Whether there is a first stage behind the priors, and not ground truth."""
+        truth = len(bottoms) == 4 and len(bottoms[3]) == 4 and bottoms[3][::3] == (1, 8)
+        return len(bottoms) > 3 and not truth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.layer import Shape, register, shape_flags
 from caffezoo.net.layers.proposal import MAX_ANCHORS, ProposalLayer, ProposalSettings, make_anchors
-from caffezoo.net.python_code import PyBlob, make_python_layer, may_run, one_line
+from caffezoo.net.python_code import PyBlob, make_python_layer, may_run, one_line, python_host
+
+if TYPE_CHECKING:
+    from caffezoo.net.torch_module import Compute, TorchScope
 
 
 @register("Python")
@@ -30,12 +33,17 @@ class Python(HostLayer):
     in_caffe = False
 
     def __new__(cls, proto: pb.LayerParameter | None = None, *_: Any) -> Python:
-        known = proto is not None and _KNOWN.get((proto.python_param.module, proto.python_param.layer))
+        known = (
+            proto is not None
+            and python_host() is None
+            and _KNOWN.get((proto.python_param.module, proto.python_param.layer))
+        )
         return super().__new__(known or cls)
 
     def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
         super().__init__(proto, where, phase)
-        self.is_input = not proto.bottom  # type: ignore[misc]
+        self._host = python_host()
+        self.is_input = not proto.bottom and self._host is None  # type: ignore[misc]
         self.on_host = bool(proto.bottom)  # type: ignore[misc]
 
     @property
@@ -46,7 +54,17 @@ class Python(HostLayer):
     def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
         return True
 
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return self._host.blob_shapes(self.proto) if self._host is not None else super().blob_shapes(bottoms)
+
+    def torch(self, scope: TorchScope) -> Compute:
+        if self._host is not None:  # it runs the layer itself; the module holds what the layer learns
+            scope.learn()
+        return super().torch(scope)
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if self._host is not None:
+            return self._host.top_shapes(self.proto, self.phase, bottoms)
         if not bottoms:
             self.fail(
                 f"its data come from {self.code}, which says their shape",
@@ -84,7 +102,7 @@ class Python(HostLayer):
         return make_python_layer(p.module, p.layer, p.param_str, self.phase, self.label)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k != "_running"}
+        return {k: v for k, v in super().__getstate__().items() if k not in ("_running", "_host")} | {"_host": None}
 
 
 class PythonProposal(ProposalLayer, Python):

@@ -180,3 +180,10 @@ def test_what_has_no_onnx_form_says_so() -> None:
     bottoms = _three([0.6, 0.7, 0.4])
     with pytest.raises(LoweringError, match=r"layer 'd' .*eta below 1"):
         to_onnx(network_of(_text("num_classes: 2 nms_param { eta: 0.9 }"), bottoms))
+
+
+def test_ground_truth_as_a_fourth_bottom_is_not_read() -> None:
+    bottoms = _three([0.6, 0.7, 0.4])
+    wanted = _run("num_classes: 2", bottoms)
+    bottoms["label"] = np.ones((1, 1, 1, 8), np.float32)
+    np.testing.assert_array_equal(_run("num_classes: 2", bottoms, "loc conf priors label"), wanted)
