@@ -120,8 +120,8 @@ def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, list[np.ndarray]]
     Returns
     -------
     dict of str to list of float32 array
-        In the shapes that the file gives, read-only: they are views of the file. Layers without blobs are left out; of
-        several of one name the last stays, as in Caffe.
+        In the shapes that the file gives, read-only. Layers without blobs are left out; of several of one name the last
+        stays, as in Caffe.
 
     Raises
     ------

@@ -65,6 +65,8 @@ def read_any(path: str | PathLike[str]) -> AnyFile:
     except OSError as error:
         raise WeightsFileError(f"cannot be read: {error.strerror or error}", where=name) from None
     suffix = name.lower()
+    if suffix.endswith(".prototxt"):
+        raise WeightsFileError("this is a network's text, no arrays", where=name, hint="`caffezoo show` reads it")
     if kind == HDF5_NAME:
         return _hdf5(name, size)
     if kind == "a NumPy array file":

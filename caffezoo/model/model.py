@@ -90,7 +90,7 @@ class Model:
         state = {"recipe": self.recipe, "options": self.options, "source": self._source}
         if self._source is None:
             return {**state, "network": self.network}
-        # Weights of files are not sent from process to process: each maps the file itself.
+        # Weights of files are not sent from process to process: each reads the file itself.
         return {**state, "stamp": self._source.stamp()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId
 
+ASKED = "asked for"
 Kind = Literal["probabilities", "sigmoid", "logits", "unknown"]
 
 
@@ -56,7 +57,9 @@ class Head:
         """What a user has to know of the choice; empty where there was none."""
         notes = []
         others = [f"'{name}'" for name in self.candidates if name != self.blob]
-        if others and self.decided:
+        if not others and self.reason == ASKED:
+            notes.append(f"scores are taken from '{self.blob}' ({self.reason})")
+        elif others and self.decided:
             notes.append(f"scores are taken from '{self.blob}' ({self.reason}), not from {', '.join(others)}")
         elif others:
             notes.append(
@@ -95,7 +98,7 @@ def classifier_head(network: Network, output: str | None = None) -> Head:
         network.shape(output)  # raises with the nearest names
         if not _is_scores(network, output):
             raise _no_scores(network, output)
-        name, reason = output, "asked for"
+        name, reason = output, ASKED
     elif not candidates:
         raise _no_scores(network, network.outputs[-1] if network.outputs else "")
     else:

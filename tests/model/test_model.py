@@ -329,6 +329,16 @@ def test_a_pickled_model_does_not_take_other_weights(folder: Path, tmp_path: Pat
     )
 
 
+def test_weights_outlive_their_file(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "net.caffemodel", tmp_path)
+    model = load(folder / "deploy.prototxt", tmp_path / "net.caffemodel")
+    other = load(folder / "deploy.prototxt", folder / "net.caffemodel")
+    (tmp_path / "net.caffemodel").write_bytes(b"cut")
+    data = np.ones((1, 3, 32, 32))
+    np.testing.assert_array_equal(model.forward(data)["prob"], other.forward(data)["prob"])
+    np.testing.assert_array_equal(model.weights["fc"][0], other.weights["fc"][0])
+
+
 def test_closing_frees_and_is_final(folder: Path) -> None:
     with load(folder / "deploy.prototxt", folder / "net.caffemodel", **SIGHT) as model:
         model.predict(folder / "photo.jpg")
