@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """Kernel, stride, pad and dilation of every spatial axis, in pixels."""
+    """Kernel, stride, pad and dilation of every spatial axis, in pixels; ``behind`` is the pad at an axis' end where
+    that is another."""
 
     kernel: Shape
     stride: Shape
     pad: Shape
     dilation: Shape
+    behind: Shape = ()
+
+    @property
+    def end_pad(self) -> Shape:
+        """Pixels that are padded behind each axis."""
+        return self.behind or self.pad
 
     @property
     def extent(self) -> Shape:
@@ -79,7 +86,8 @@ class ConvolutionBase(Layer):
         rank = len(bottom) - self.channel_axis(bottom) - 1
         kernel = self._setting("kernel", "kernel_size", rank, None)
         stride = self._setting("stride", "stride", rank, 1)
-        pad = self._setting("pad", "pad", rank, 0)
+        sides = self._sides(rank)
+        pad = sides[0] if sides else self._setting("pad", "pad", rank, 0)
         dilation = self._repeated("dilation", list(self.param.dilation), rank, 1)
         if any(k == 0 for k in kernel):
             self.fail("kernel sizes must be positive", hint="give kernel_size, or both kernel_h and kernel_w")
@@ -87,7 +95,17 @@ class ConvolutionBase(Layer):
             self.fail("strides must be positive", hint="give stride, or both stride_h and stride_w")
         if any(d == 0 for d in dilation):
             self.fail("dilations must be positive")
-        return Window(kernel, stride, pad, dilation)
+        return Window(kernel, stride, pad, dilation, sides[1] if sides else ())
+
+    def _sides(self, rank: int) -> tuple[Shape, Shape] | None:
+        """Return pads before and behind each axis where Synopsys' converter of TensorFlow networks gives one for every
+        side."""
+        if not any(self.param.HasField(f"pad_{side}") for side in "lrtb"):
+            return None
+        if rank != 2 or self.param.pad or self.param.pad_h or self.param.pad_w:
+            self.fail("pad_l, pad_r, pad_t and pad_b are for two spatial axes, and exclude pad")
+        left, right, top, bottom = (int(getattr(self.param, f"pad_{side}")) for side in "lrtb")
+        return (top, left), (bottom, right)
 
     def _setting(self, stem: str, repeated: str, rank: int, default: int | None) -> Shape:
         values = list(getattr(self.param, repeated))
@@ -169,7 +187,7 @@ class ConvolutionBase(Layer):
         attributes: dict[str, Any] = {
             "kernel_shape": list(window.kernel),
             "strides": list(window.stride),
-            "pads": list(window.pad) * 2,
+            "pads": [*window.pad, *window.end_pad],
             "dilations": list(window.dilation),
             "group": group,
         }
@@ -184,6 +202,15 @@ class ConvolutionBase(Layer):
         convolve = getattr(scope.F, f"{kind}{rank}d")
         setting = {"stride": window.stride, "padding": window.pad, "groups": group, "dilation": window.dilation}
         scope.learn()
+        if window.end_pad != window.pad:
+            if kind != "conv":
+                raise scope.refuse("pads that differ from side to side have no torch form")
+            F, border = scope.F, [p for pair in zip(window.pad, window.end_pad, strict=True) for p in pair]
+            border = [*border[2:], *border[:2]]  # torch begins with the last axis
+            setting["padding"] = 0
+            return lambda own, *xs: [
+                convolve(F.pad(x, border), own.blob0, own.blob1 if has_bias else None, **setting) for x in xs
+            ]
         return lambda own, *xs: [convolve(x, own.blob0, own.blob1 if has_bias else None, **setting) for x in xs]
 
 
@@ -196,11 +223,12 @@ class Convolution(ConvolutionBase):
 
     def _output_size(self, spatial: Shape, window: Window) -> Shape:
         sizes = []
-        for size, extent, stride, pad in zip(spatial, window.extent, window.stride, window.pad, strict=True):
+        pads = zip(window.pad, window.end_pad, strict=True)
+        for size, extent, stride, (pad, end) in zip(spatial, window.extent, window.stride, pads, strict=True):
             # Caffe's integer division truncates toward zero and would let a kernel hang over a padded image.
-            if size + 2 * pad < extent:
+            if size + pad + end < extent:
                 self.fail(f"a kernel that spans {extent} px does not fit {size} px padded by {pad}")
-            sizes.append((size + 2 * pad - extent) // stride + 1)
+            sizes.append((size + pad + end - extent) // stride + 1)
         return tuple(sizes)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
@@ -210,6 +238,7 @@ class Convolution(ConvolutionBase):
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         padded = any(self.param.pad) or self.param.pad_h or self.param.pad_w
+        padded = padded or any(getattr(self.param, f"pad_{side}") for side in "lrtb")
         if padded and map_.b.any():
             return None  # the zeros of the padding would have to become -b / a
         weight = self._by_output(np.asarray(blobs[0]))

@@ -24,6 +24,8 @@ class Deconvolution(ConvolutionBase):
     """
 
     def _output_size(self, spatial: Shape, window: Window) -> Shape:
+        if window.behind and window.behind != window.pad:
+            self.fail("pads that differ from side to side are not supported")
         sizes = []
         for size, extent, stride, pad in zip(spatial, window.extent, window.stride, window.pad, strict=True):
             sizes.append(stride * (size - 1) + extent - 2 * pad)

@@ -35,8 +35,10 @@ class Im2col(ConvolutionBase):
         if math.prod(window.kernel) > LARGEST_WINDOW:
             self.fail(f"a window of {math.prod(window.kernel)} values is more than {LARGEST_WINDOW}")
         spatial = tuple(
-            (size + 2 * p - e) // s + 1
-            for size, p, e, s in zip(x[axis + 1 :], window.pad, window.extent, window.stride, strict=True)
+            (size + sum(pads) - e) // s + 1
+            for size, pads, e, s in zip(
+                x[axis + 1 :], zip(window.pad, window.end_pad, strict=True), window.extent, window.stride, strict=True
+            )
         )
         return [(*x[:axis], x[axis] * math.prod(window.kernel), *spatial)]
 
@@ -71,7 +73,7 @@ class Im2col(ConvolutionBase):
                 kernel_shape=list(window.kernel),
                 strides=list(window.stride),
                 dilations=list(window.dilation),
-                pads=[*window.pad, *window.pad],
+                pads=[*window.pad, *window.end_pad],
                 group=channels,
             )
         ]
@@ -79,7 +81,7 @@ class Im2col(ConvolutionBase):
     def torch(self, scope: TorchScope) -> Compute:
         shape, top, F = scope.bottom_shapes[0], scope.top_shapes[0], scope.F
         window = self.window(shape)
-        if self.channel_axis(shape) != 1 or len(shape) != 4:
+        if self.channel_axis(shape) != 1 or len(shape) != 4 or window.end_pad != window.pad:
             raise scope.refuse("only channels on axis 1 and two spatial axes have a torch form")
 
         def compute(own: Any, x: Any) -> list[Any]:

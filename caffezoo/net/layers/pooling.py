@@ -53,6 +53,12 @@ class PoolAxis:
         return output - (ceil_mode and (output - 1) * self.stride >= self.size + self.pad)
 
     @property
+    def inside(self) -> np.ndarray:
+        """Pixels of the image in each window."""
+        start = np.arange(self.output) * self.stride - self.pad
+        return np.minimum(start + self.kernel, self.size) - np.maximum(start, 0)
+
+    @property
     def divisors(self) -> np.ndarray:
         """Positions that Caffe counts in each window: those before ``size + pad``, the left padding among them."""
         start = np.arange(self.output) * self.stride - self.pad
@@ -79,6 +85,10 @@ class Pooling(Layer):
             return self._volume().top_shapes(bottoms)
         if len(bottoms[0]) != 4:
             self.fail(f"takes a blob with 4 axes, has {bottoms[0]}")
+        if self.param.pool == pb.PoolingParameter.AVE_TF:
+            self.fail("pool AVE_TF is not supported")
+        if self.excludes_pad and any(a.outside for a in self.axes(bottoms[0])):
+            self.fail("windows outside the image have no average")
         if len(self.proto.top) == 2 and self.param.pool != pb.PoolingParameter.MAX:
             self.fail("a second top is for MAX pooling only")
         rows, columns = self.axes(bottoms[0])
@@ -132,7 +142,7 @@ class Pooling(Layer):
             count = param.HasField(f"{stem}_h") + param.HasField(f"{stem}_w")
             if count == 1 or (count == 2 and param.HasField(stem)):
                 self.fail(f"takes {stem} or both {stem}_h and {stem}_w")
-        pad, stride = self._pair("pad", "pad"), self._pair("stride", "stride")
+        (pad, end), stride = self._pads(), self._pair("stride", "stride")
         if min(kernel) < 1 or min(stride) < 1:
             self.fail("kernel size and stride must be positive")
         if param.global_pooling and (pad != (0, 0) or stride != (1, 1)):
@@ -143,8 +153,8 @@ class Pooling(Layer):
             if pad[0] >= kernel[0] or pad[1] >= kernel[1]:
                 self.fail(f"pad {pad[0]}x{pad[1]} must be smaller than the kernel {kernel[0]}x{kernel[1]}")
         rows, columns = (
-            self._axis(size, k, s, p, pad != (0, 0))
-            for size, k, s, p in zip(bottom[2:], kernel, stride, pad, strict=True)
+            self._axis(size, k, s, p, e, pad != (0, 0))
+            for size, k, s, p, e in zip(bottom[2:], kernel, stride, pad, end, strict=True)
         )
         return rows, columns
 
@@ -157,6 +167,23 @@ class Pooling(Layer):
         return len(self.proto.top) == 1 and all(a.kernel == 1 and a.pad == 0 for a in axes)
 
     @property
+    def excludes_pad(self) -> bool:
+        """Whether an average is that of the image's pixels alone (Synopsys' AVE_EXC_PAD)."""
+        return bool(self.param.pool == pb.PoolingParameter.AVE_EXC_PAD)
+
+    def _pads(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the pads before and behind height and width; Synopsys' converter gives one for every side."""
+        if not any(self.param.HasField(f"pad_{side}") for side in "lrtb"):
+            pad = self._pair("pad", "pad")
+            return pad, pad
+        left, right, top, bottom = (int(getattr(self.param, f"pad_{side}")) for side in "lrtb")
+        if self.param.pad or self.param.pad_h or self.param.pad_w:
+            self.fail("pad_l, pad_r, pad_t and pad_b exclude pad")
+        if (left, top) != (right, bottom) and self.param.pool == pb.PoolingParameter.AVE:
+            self.fail("averages take one pad for both sides of an axis")
+        return (top, left), (bottom, right)
+
+    @property
     def rounds_down(self) -> bool:
         """Whether a window that fits only in part is left out."""
         return self.param.round_mode == pb.PoolingParameter.FLOOR or not self.param.ceil_mode
@@ -167,8 +194,8 @@ class Pooling(Layer):
         value = int(getattr(self.param, single))
         return value, value
 
-    def _axis(self, size: int, kernel: int, stride: int, pad: int, clip: bool) -> PoolAxis:
-        span = size + 2 * pad - kernel
+    def _axis(self, size: int, kernel: int, stride: int, pad: int, end: int, clip: bool) -> PoolAxis:
+        span = size + pad + end - kernel
         output = (span // stride if self.rounds_down else -(-span // stride)) + 1
         if clip and (output - 1) * stride >= size + pad:
             output -= 1
@@ -183,7 +210,7 @@ class Pooling(Layer):
         if self.param.pool == pb.PoolingParameter.STOCHASTIC:
             return [self._expected(scope, axes)]
         x, two_tops = scope.bottoms[0], len(scope.node.tops) == 2
-        average = self.param.pool == pb.PoolingParameter.AVE
+        average = self.param.pool == pb.PoolingParameter.AVE or self.excludes_pad
         if not two_tops and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
             return [scope.op("GlobalAveragePool" if average else "GlobalMaxPool", x)]
         inner = tuple(replace(a, output=a.output - a.outside) for a in axes)
@@ -220,6 +247,8 @@ class Pooling(Layer):
         return scope.op("Where", positive, ratio, scope.const(0.0))
 
     def _average(self, scope: LayerScope, x: str, axes: tuple[PoolAxis, PoolAxis], attributes: dict[str, Any]) -> str:
+        if self.excludes_pad:
+            return scope.op("AveragePool", x, count_include_pad=0, **attributes)
         if not any(a.overhangs for a in axes):
             return scope.op("AveragePool", x, count_include_pad=1, **attributes)
         if all(a.pad == 0 and not a.outside for a in axes):
@@ -244,13 +273,13 @@ class Pooling(Layer):
         axes, F = self.axes(scope.bottom_shapes[0]), scope.F
         if self.param.pool == pb.PoolingParameter.STOCHASTIC:
             return self._torch_expected(scope, axes)
-        average, two_tops = self.param.pool == pb.PoolingParameter.AVE, len(scope.node.tops) == 2
+        average, two_tops = self.param.pool == pb.PoolingParameter.AVE or self.excludes_pad, len(scope.node.tops) == 2
         if average and all(a.output == 1 and a.pad == 0 and a.kernel >= a.size for a in axes):
             return lambda own, x: [x.mean((2, 3), keepdim=True)]
         kernel, stride = tuple(a.kernel for a in axes), tuple(a.stride for a in axes)
         pads = tuple(a.pad for a in axes)
         ceil_mode = next((c for c in (False, True) if all(a.torch_output(c) == a.output for a in axes)), None)
-        if ceil_mode is not None:
+        if ceil_mode is not None and not self.excludes_pad:
             # torch counts the positions of a window as Caffe does: padding is in, what hangs over the padding is out.
             if average:
                 return lambda own, x: [F.avg_pool2d(x, kernel, stride, pads, ceil_mode)]
@@ -259,7 +288,8 @@ class Pooling(Layer):
         (top, bottom), (left, right) = ((a.pad, replace(a, output=a.output - a.outside).end_pad) for a in axes)
         border, outside = (left, right, top, bottom), (0, int(axes[1].outside), 0, int(axes[0].outside))
         if average:
-            divisor = np.outer(axes[0].divisors, axes[1].divisors).astype(np.float64)
+            counts = [a.inside if self.excludes_pad else a.divisors for a in axes]
+            divisor = np.outer(*counts).astype(np.float64)
             divisor[divisor == 0] = np.nan  # Caffe divides 0 by 0 there
             scope.constant("per_window", 1 / divisor)
             return lambda own, x: [

@@ -52,6 +52,12 @@ def tiled(x: np.ndarray, r: int) -> np.ndarray:
     return x.reshape(n, c // r**2, r, r, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(n, c // r**2, h * r, w * r)
 
 
+def four_pads(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the convolution at stride 2 of a map padded by 2 above, 1 below and 1 on the right."""
+    padded = np.pad(x, [(0, 0), (0, 0), (2, 1), (0, 1)])[:, :, None]
+    return convolved(padded, weight[:, :, None], bias, (1, 2, 2), (0, 0, 0))[:, :, 0]
+
+
 MAP_CASES: dict[str, ForkCase] = {
     "pooling_nd": ForkCase(
         _one("PoolingND", "pooling_nd_param { kernel_size: 3 stride: 2 pad: 1 }", (2, 2, 5, 4, 6)),
@@ -212,5 +218,42 @@ MAP_CASES: dict[str, ForkCase] = {
             labels=(1, 2),
         ),
         conv_lstm,
+    ),
+    "convolution_of_four_pads": ForkCase(
+        _one(
+            "Convolution",
+            "convolution_param { num_output: 3 kernel_size: 3 stride: 2 pad_l: 0 pad_r: 1 pad_t: 2 pad_b: 1 }",
+            (2, 2, 5, 6),
+        ),
+        lambda x, b: [
+            convolved(
+                np.pad(x[0], [(0, 0), (0, 0), (2, 1), (0, 1)])[:, :, None], b[0][:, :, None], b[1], (1, 2, 2), (0,) * 3
+            )[:, :, 0]
+        ],
+    ),
+    "pooling_without_its_pad": ForkCase(
+        _one(
+            "Pooling",
+            "pooling_param { pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad_l: 1 pad_r: 1 pad_t: 1 pad_b: 1 }",
+            (2, 2, 5, 7),
+        ),
+        _values(
+            lambda x: (
+                pooled(x, (3, 3), (2, 2), (1, 1), mean=True)
+                / pooled(np.ones_like(x), (3, 3), (2, 2), (1, 1), mean=True)
+            )
+        ),
+    ),
+    "pooling_of_four_pads": ForkCase(
+        _one(
+            "Pooling",
+            "pooling_param { kernel_size: 3 stride: 2 ceil_mode: false pad_l: 0 pad_r: 1 pad_t: 1 pad_b: 0 }",
+            (2, 2, 6, 6),
+        ),
+        _values(
+            lambda x: pooled(
+                np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 1)], constant_values=-np.inf), (3, 3), (2, 2), (0, 0)
+            )
+        ),
     ),
 }
