@@ -141,10 +141,11 @@ def distance(found: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
 def boxes(found: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return detections to compare, with each row beside the judge's nearest of the same class.
 
-    OpenCV fills up with rows of 0, and rounding decides about the order of scores that are as good as equal, and so
-    about a box in fifty at most.
+    OpenCV fills up with rows of 0 where SSD's Caffe says "none" by a class of -1. Rounding decides about the order of
+    scores that are as good as equal, and so about a box in fifty at most.
     """
-    rows, judged = (x.reshape(-1, 7)[np.abs(x.reshape(-1, 7)).max(1) > 0] for x in (found, wanted))
+    tables = (x.reshape(-1, 7) for x in (found, wanted))
+    rows, judged = (x[(np.abs(x).max(1) > 0) & (x[:, 1] >= 0)] for x in tables)
     if len(rows) != len(judged) or not len(rows):
         return rows, judged
     near = np.abs(rows[:, None] - judged[None]).max(2)
