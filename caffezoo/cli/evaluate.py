@@ -287,7 +287,8 @@ def finish(
             if warning not in subject.classifier.warnings:  # those were told before the first image
                 say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
         recipe = subject.classifier.recipe
-        note = short_note(subject.classifier.network_notes, recipe.prototxt, recipe.weights)
+        notes = [*subject.classifier.network_notes, *beside_columns(result)]
+        note = short_note(notes, recipe.prototxt, recipe.weights)
         lines.append(json.dumps({**result.to_json(), "note": note, **provenance(given_command())}))
     if as_json:
         print("\n".join(lines))
@@ -308,6 +309,18 @@ def finish(
     done = f"{result.images + len(result.unreadable)} of {result.total} images"
     print(f"caffezoo: interrupted after {done}{nothing}{again}", file=sys.stderr)
     raise typer.Exit(130)
+
+
+def beside_columns(result: EvaluationResult) -> list[str]:
+    """Return what tells a result from others and has no column in the results: it goes into the row's note."""
+    protocol, found = result.protocol, []
+    if protocol.scales or protocol.fully_convolutional:
+        found.append(f"protocol: {protocol.name}")
+    if len(result.rates) > 1 or result.rates[0].name != "labels":
+        found.append(f"labels: {result.rates[0].name}")
+    if result.class_subset:
+        found.append(f"of {result.class_subset} classes")
+    return found
 
 
 def say_resumed(runs: Sequence[Run]) -> None:

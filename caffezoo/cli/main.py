@@ -9,9 +9,11 @@ import importlib
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
+import typer.main
 
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
@@ -82,6 +84,17 @@ def _root(
 
     Start with `caffezoo evaluate --net efficientnet-lite0 --data sample`.
     """
+
+
+class _Argument(typer.core.TyperArgument):
+    """An argument that keeps its help: from 8.5 on, click's own constructor sets it again, to nothing."""
+
+    def __init__(self, *, help: str | None = None, **settings: Any) -> None:
+        super().__init__(help=help, **settings)
+        self.help = help
+
+
+setattr(typer.main, "TyperArgument", _Argument)  # noqa: B010 (typer exports no such name, and offers no other place)
 
 
 def make_app(verb: str | None = None) -> typer.Typer:

@@ -70,6 +70,9 @@ def train(
     mean: recipes.MeanOption = None,
     std: recipes.StdOption = None,
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", rich_help_panel=TUNING)] = True,
+    augment: Annotated[
+        str, typer.Option(metavar="none|turn|light|strong", help="Also change images so.", rich_help_panel=TUNING)
+    ] = "none",
     balance: Annotated[
         bool, typer.Option("--balance", help="Classes count alike in the loss.", rich_help_panel=TUNING)
     ] = False,
@@ -154,6 +157,7 @@ def train(
         freeze=tuple(freeze or ()),
         balance=balance,
         mirror=mirror,
+        augment=augment,
         patience=patience,
         val_share=val_share,
         width=width,

@@ -7,7 +7,6 @@ better, so ties count against the network and one that answers the same for all 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,41 +107,3 @@ def guess_of(scores: NDArray[Any], label: int, rank: int) -> int:
     others = scores.astype(np.float64)  # a copy
     others[label] = -np.inf
     return int(np.argmax(others))
-
-
-class ErrorCounter:
-    """Counts top-1 and top-5 errors, and which class was taken for which, as scores arrive."""
-
-    def __init__(self, classes: int) -> None:
-        self.images = 0
-        self.classes = classes
-        self._errors = {1: 0, 5: 0}
-        self._taken: Counter[tuple[int, int]] = Counter()
-
-    def add(self, scores: NDArray[Any], label: int, *, where: str | None = None) -> tuple[int, int]:
-        """Count one image; return the rank of its true class (0: right), and the class that it was taken for."""
-        rank = true_rank(scores, label, where=where)
-        guess = guess_of(scores, label, rank)
-        self.count(label, rank, guess)
-        return rank, guess
-
-    def count(self, label: int, rank: int, guess: int) -> None:
-        """Count one image whose rank and guess are known."""
-        self.images += 1
-        for k in self._errors:
-            self._errors[k] += rank >= k
-        self._taken[label, guess] += 1
-
-    @property
-    def confusion(self) -> tuple[tuple[int, int, int], ...]:
-        """(true class, class that it was taken for, images), by class; the images that are right among them."""
-        return tuple((label, guess, count) for (label, guess), count in sorted(self._taken.items()))
-
-    @property
-    def top1(self) -> ErrorRate:
-        return ErrorRate(self._errors[1], self.images)
-
-    @property
-    def top5(self) -> ErrorRate | None:
-        """None for a network of fewer than five classes, which has no top-5 error."""
-        return ErrorRate(self._errors[5], self.images) if self.classes >= 5 else None

@@ -213,10 +213,13 @@ class Protocol:
         return np.ascontiguousarray(window.transpose(2, 0, 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values; sizes are a number, or ``112x96`` where they are not square."""
+        """Return the fields as plain JSON values.
+
+        ``crops`` are those of all scales; sizes are a number, or ``112x96`` where they are not square.
+        """
         return {
             **self.preprocessing.to_json(),
-            "crops": self.crops,
+            "crops": self.views,
             "decoder": self.decoder,
             "resizer": self.resizer,
             "scales": list(self.scales),

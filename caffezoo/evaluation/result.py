@@ -75,7 +75,7 @@ class EvaluationResult:
     notes : tuple of str
         What was ignored, decided or taken for granted in the network's files and in the data.
     confusion : tuple of (label, guess, images)
-        How many images of a class were taken for which; see :class:`caffezoo.evaluation.metrics.ErrorCounter`.
+        How many images of a class were taken for which, by class; those that are right are among them.
     """
 
     rates: tuple[SetRates, ...]

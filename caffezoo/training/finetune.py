@@ -22,6 +22,7 @@ from caffezoo.formats.caffemodel import read_weights
 from caffezoo.formats.prototxt import read_prototxt
 from caffezoo.formats.solver import checked_solver
 from caffezoo.formats.solver_pb2 import SolverParameter
+from caffezoo.training.augmentation import augmentation
 from caffezoo.training.feeds.base import FeedOptions
 from caffezoo.training.job import Job, Plan, make_plan
 from caffezoo.training.net import TrainingNet, set_blobs
@@ -127,7 +128,7 @@ class FineTuning:
         param.CopyFrom(self.plan.solver)
         for name in ("test_iter", "test_interval", "test_initialization"):
             param.ClearField(name)  # every validation image counts once here
-        options = FeedOptions(seed=job.seed, strict=job.strict, threads=job.threads)
+        options = FeedOptions(seed=job.seed, strict=job.strict, threads=job.threads, augment=augmentation(job.augment))
         self.solver: Solver = make_solver(checked_solver(param), log=log, device=job.device, options=options)
         self.solver.net.autocast = torch.bfloat16 if job.bfloat16 else None
         self.solver.net.channels_last = True
@@ -284,7 +285,9 @@ class FineTuning:
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a training to go on: all that its numbers depend on."""
         job = self.job
-        names = "epochs batch_size solver rate policy decay head_mult balance mirror width seed bfloat16".split()
+        names = (
+            "epochs batch_size solver rate policy decay head_mult balance mirror augment width seed bfloat16".split()
+        )
         found = {name: getattr(job, name) for name in names}
         split = self.plan.split
         images = [len(split.train), len(split.val), len(split.classes)]

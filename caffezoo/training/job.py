@@ -71,6 +71,8 @@ class Job:
     balance : bool
         Classes count alike in the loss, however many images each has.
     mirror : bool
+    augment : str
+        What else happens to training images: a name of :mod:`caffezoo.training.augmentation`.
     patience : int or None
         Epochs without a better validation accuracy after which the training ends.
     val_share : float
@@ -104,6 +106,7 @@ class Job:
     head_mult: float = 10.0
     balance: bool = False
     mirror: bool = True
+    augment: str = "none"
     patience: int | None = None
     val_share: float = 0.2
     width: float = 1.0

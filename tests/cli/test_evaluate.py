@@ -13,6 +13,7 @@ import pytest
 
 from caffezoo.cli.main import main
 from caffezoo.formats.caffemodel_writer import write_caffemodel
+from caffezoo.formats.datum import write_datum
 from caffezoo.net.graph import Network
 from caffezoo.report.store import Store
 from caffezoo.zoo.synsets import label_permutation
@@ -166,6 +167,51 @@ def test_two_protocols_of_a_sweep_and_what_became_of_every_image(files, capsys):
     assert [(row["label"], row["rank"], row["class_1"]) for row in table] == [(k, 0, k) for k in [*range(6)] * 2]
     status, _, err = run(capsys, "evaluate", *flags, "--per-image", files / "images.txt")
     assert (status, "is no table that can be written" in err) == (2, True)
+
+
+def test_a_network_that_slides_and_scales_stand_in_the_note(files, capsys):
+    store = files / "results"
+    store.mkdir()
+    flags = [*network_flags(files), *data_flags(files), "--record", "--results", store]
+    status, out, err = run(capsys, "evaluate", *flags, "--fully-convolutional")
+    assert (status, "the whole image of 36 px, short side 36 px" in out) == (0, True), err
+    assert "top-1 error  0.00 %" in out
+    status, out, err = run(capsys, "evaluate", *flags, "--scales", "34,40", "--mirror")
+    assert (status, "4 crops of 32 px, short side 34 + 40 px" in out) == (0, True), err
+    notes = [(row.crops, row.note) for row in Store(store).accuracy().rows]
+    assert notes == [(1, "protocol: fully convolutional 36/36"), (4, "protocol: 4 crops 34+40/32")]
+    status, _, err = run(capsys, "evaluate", *flags, "--fully-convolutional", "--crops", "12")
+    assert (status, "sees the whole image once, not 12 crops of it" in err) == (2, True)
+
+
+GREY = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 28 dim: 28 } } }
+layer { name: "mean" type: "Pooling" bottom: "data" top: "mean" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "ip" type: "InnerProduct" bottom: "mean" top: "ip" inner_product_param { num_output: 2 } }
+"""
+
+
+def test_two_classes_of_grey_digits_in_a_database(files, capsys):
+    """A network of 28 x 28 grey pixels that ends in its InnerProduct, on raw Datum records."""
+    lmdb = pytest.importorskip("lmdb")
+    (files / "grey.prototxt").write_text(GREY)
+    network = Network.load(files / "grey.prototxt")
+    weights = {"ip": [np.array([[-1], [1]], np.float32), np.array([128, -128], np.float32)]}
+    write_caffemodel(files / "grey.caffemodel", network.prototxt.net, weights)
+    with (
+        lmdb.open(str(files / "digits"), map_size=1 << 22) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for i, level in enumerate((20, 240, 90, 200, 110)):
+            label = int(level > 128) if i else 1
+            record = write_datum(bytes([level]) * 28 * 28, label, shape=(1, 28, 28))
+            transaction.put(f"{i:08}".encode(), record)
+    flags = ["--prototxt", files / "grey.prototxt", "--weights", files / "grey.caffemodel", "--mean", "0"]
+    status, out, err = run(capsys, "evaluate", *flags, "--data", files / "digits", "--crops", "1", "--json")
+    assert status == 0, err
+    record = json.loads(out)
+    assert (record["images"], record["top1_error"], record["top5_error"]) == (5, 20, None)
+    assert (record["output"], record["protocol"]["channel_order"]) == ("ip_softmax", "grey")
 
 
 def test_label_sets_of_lists(files, capsys):

@@ -73,3 +73,9 @@ def test_help_groups_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     groups = [text.index(f" {group} ─") for group in ("Get", "Look", "Run", "Measure", "Convert", "Keep")]
     assert groups == sorted(groups)
     assert groups[0] < text.index(" fetch ") < groups[1] < text.index(" show ") < groups[2] < text.index(" classify ")
+
+
+def test_the_help_says_what_arguments_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["show", "--help"])
+    assert "or a prototxt and its weights" in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import EngineError
-from caffezoo.evaluation.metrics import Z_95, ErrorCounter, ErrorRate, guess_of, true_rank, wilson_interval
+from caffezoo.evaluation.metrics import Z_95, ErrorRate, guess_of, true_rank, wilson_interval
 
 
 @given(st.integers(1, 50000), st.data())
@@ -42,23 +42,6 @@ def test_rank_counts_ties_against(scores, data):
     assert true_rank(np.array(scores, float), label) == better
 
 
-def test_counting():
-    counter = ErrorCounter(6)
-    scores = np.array([0.3, 0.25, 0.2, 0.1, 0.1, 0.05])
-    assert [counter.add(scores, label)[0] for label in (0, 1, 2, 5)] == [0, 1, 2, 5]
-    assert counter.top1 == ErrorRate(3, 4)
-    assert counter.top5 == ErrorRate(1, 4)
-    assert counter.add(np.full(6, 1 / 6), 0) == (5, 1)  # the same score everywhere is wrong everywhere
-    assert (counter.top1.errors, counter.top5.errors) == (4, 2)
-
-
-def test_fewer_than_five_classes_have_no_top5():
-    counter = ErrorCounter(2)
-    counter.add(np.array([0.1, 0.9]), 0)
-    assert counter.top5 is None
-    assert counter.top1.percent == 100
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_scores_that_are_not_finite_name_the_image(bad):
     with pytest.raises(EngineError, match=r"dog.jpg: the network's scores are not finite \(1 of 3\)"):
@@ -74,12 +57,3 @@ def test_the_guess_is_right_exactly_where_the_rank_is(values, data):
     assert (guess == label) == (rank == 0)
     assert guess == label or values[guess] == max(v for i, v in enumerate(values) if i != label)
     assert scores.tolist() == values
-
-
-def test_what_was_taken_for_what():
-    counter = ErrorCounter(3)
-    for label, scores in ((0, [3, 1, 2]), (1, [3, 1, 2]), (0, [3, 1, 2]), (2, [2, 1, 2])):
-        counter.add(np.array(scores, float), label)
-    assert counter.confusion == ((0, 0, 2), (1, 0, 1), (2, 0, 1))  # a tie is not right
-    right = sum(n for label, guess, n in counter.confusion if label == guess)
-    assert counter.top1 == ErrorRate(4 - right, 4)

@@ -15,8 +15,8 @@ from tests.opencv_oracle import opencv_outputs
 from tests.oracle import assert_close, layer_proto, one_layer_net, onnx_outputs
 
 DETECTION_TYPES = set(
-    "AnnotatedData BoxGroupOutput BoxOutput DecodeBBox DetectionEvaluate DetectionOutput PriorBox Proposal "
-    "PSROIPooling Python ROIAlign ROIPooling Region Reorg SmoothL1Loss Yolov3DetectionOutput".split()
+    "AnnotatedData BoxGroupOutput BoxOutput DecodeBBox DetectionEvaluate DetectionOutput MultiBoxLoss PriorBox "
+    "Proposal PSROIPooling Python ROIAlign ROIPooling Region Reorg SmoothL1Loss Yolov3DetectionOutput".split()
 )
 """Types that real Caffe lacks and that OpenCV, or formulas in tests of their own, hold."""
 
