@@ -124,7 +124,8 @@ def draw_panels(named: Sequence[tuple[str, Sequence[Curve]]]) -> Figure:
     lines = ceil(len(named) / columns)
     width, height = max(2.2 * columns, 4.4) + 0.4, 1.9 * lines + 1.0
     figure = new_figure(width, height, layout=None)
-    figure.subplots_adjust(0.55 / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.62 / height, hspace=0.25, wspace=0.12)
+    left = 0.55 if len(named) > 1 else 0.62  # a single panel has longer numbers at its axis
+    figure.subplots_adjust(left / width, 0.45 / height, 1 - 0.1 / width, 1 - 0.62 / height, hspace=0.25, wspace=0.12)
     panels = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
     for (name, curves), axes in zip(named, panels, strict=False):
         _draw(axes, name, curves)

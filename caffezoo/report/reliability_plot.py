@@ -34,7 +34,7 @@ def reliability_figure(curves: Sequence[tuple[str, Sequence[Bin], float]]) -> Fi
     UsageError
         matplotlib is not installed.
     """
-    figure = new_figure(4.6, 5.0)
+    figure = new_figure(4.6, 5.0 + 0.17 * len(curves))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
     for number, (name, bins, error) in enumerate(curves):
@@ -47,7 +47,8 @@ def reliability_figure(curves: Sequence[tuple[str, Sequence[Bin], float]]) -> Fi
         lower.plot(sure, [100 * b.images / total for b in filled], **style)
     upper.set_ylabel("share that is right")
     upper.set_ylim(0, 1.02)
-    upper.legend(loc="upper left", frameon=False, fontsize=8, title="expected calibration error", title_fontsize=8)
+    title = "expected calibration error"
+    figure.legend(loc="outside upper center", frameon=False, fontsize=8, title=title, title_fontsize=8)
     lower.set_xlabel("top-1 probability")
     lower.set_ylabel("images, %")
     lower.set_xlim(0, 1.02)
