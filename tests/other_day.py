@@ -9,6 +9,8 @@ import datetime
 import os
 import time
 
+import pandas  # noqa: F401 (its C code must take the real types: with these it dies in Python 3.13)
+
 SECONDS = 400 * 86_400 + 12_345
 
 _time, _time_ns = time.time, time.time_ns

@@ -141,10 +141,12 @@ def distance(found: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
 def boxes(found: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return detections to compare, with each row beside the judge's nearest of the same class.
 
-    OpenCV fills up with rows of 0, and rounding decides about the order of scores that are as good as equal, and so
-    about a box in fifty at most.
+    OpenCV fills up with rows of 0, where SSD has rows of class -1 if nothing is found; and rounding decides about the
+    order of scores that are as good as equal, and so about a box in fifty at most.
     """
-    rows, judged = (x.reshape(-1, 7)[np.abs(x.reshape(-1, 7)).max(1) > 0] for x in (found, wanted))
+    rows, judged = (
+        x.reshape(-1, 7)[(np.abs(x.reshape(-1, 7)).max(1) > 0) & (x.reshape(-1, 7)[:, 1] >= 0)] for x in (found, wanted)
+    )
     if len(rows) != len(judged) or not len(rows):
         return rows, judged
     near = np.abs(rows[:, None] - judged[None]).max(2)
@@ -203,6 +205,12 @@ def judge(path: str, network: Any, inputs: Any, found: Any, raw: bool) -> dict[s
             first = f"output {name}: {far:.2g} {why}".strip()
     if first and own_statistics:
         return {"state": "only here", "caffe": "not judged: this Caffe has no statistics of the batch", **said}
+    if (
+        first
+        and said["judge"] == "OpenCV"
+        and any(n.layer.type == "LRN" and n.layer.param.k != 1 for n in network.nodes)
+    ):
+        return {"state": "only here", "opencv": "not judged: OpenCV 4.12 takes an LRN's k for 1", **said}
     return {"state": "differs" if first else "agrees", "worst": worst, "why": first, **said}
 
 

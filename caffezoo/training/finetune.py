@@ -19,7 +19,6 @@ import torch
 from caffezoo.errors import FormatError, TrainingError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel import read_weights
-from caffezoo.formats.prototxt import read_prototxt
 from caffezoo.formats.solver import checked_solver
 from caffezoo.formats.solver_pb2 import SolverParameter
 from caffezoo.training.augmentation import augmentation
@@ -29,6 +28,7 @@ from caffezoo.training.net import TrainingNet, set_blobs
 from caffezoo.training.quantisers import attach, clip_weights
 from caffezoo.training.rates import learning_rate
 from caffezoo.training.solver import Solver
+from caffezoo.training.solver_nets import inline_net
 from caffezoo.training.solvers import make_solver
 from caffezoo.training.train_val import INPUT, input_weights
 
@@ -128,12 +128,21 @@ class FineTuning:
         param.CopyFrom(self.plan.solver)
         for name in ("test_iter", "test_interval", "test_initialization"):
             param.ClearField(name)  # every validation image counts once here
+        param.ClearField("net")
+        param.net_param.CopyFrom(self.plan.net)
+        path = str(job.output / "solver.prototxt")
         options = FeedOptions(seed=job.seed, strict=job.strict, threads=job.threads, augment=augmentation(job.augment))
-        self.solver: Solver = make_solver(checked_solver(param), log=log, device=job.device, options=options)
+        self.solver: Solver = make_solver(checked_solver(param, path), log=log, device=job.device, options=options)
         self.solver.net.autocast = torch.bfloat16 if job.bfloat16 else None
         self.solver.net.channels_last = True
         test = pb.NetState(phase="TEST")
-        self.val_net = TrainingNet(read_prototxt(param.net), test, options, seed=job.seed, device=job.device)
+        self.val_net = TrainingNet(
+            inline_net(self.plan.net, str(job.output / "train_val.prototxt")),
+            test,
+            options,
+            seed=job.seed,
+            device=job.device,
+        )
         self.val_net.share_with(self.solver.net)
         form = self.plan.form
         if form.weights:

@@ -20,6 +20,7 @@ from caffezoo.formats.preprocessing import Preprocessing
 from caffezoo.formats.prototxt import write_prototxt
 from caffezoo.formats.solver_pb2 import SolverParameter
 from caffezoo.net.graph import Network
+from caffezoo.net.plain import to_plain
 from caffezoo.training.precision_forms import Form, PrecisionChoice, make_form
 from caffezoo.training.rewriting import copied, fill, freeze, head_layer, replace_head, widen
 from caffezoo.training.splits import Split, split_folder, write_list
@@ -135,6 +136,8 @@ class Plan:
         Iterations of an epoch.
     frozen : tuple of str
         Layers that keep their weights.
+    net : NetParameter
+        What is trained here: ``train_val.prototxt`` holds the same in BVLC's own layers.
     """
 
     split: Split
@@ -143,6 +146,7 @@ class Plan:
     solver: SolverParameter
     epoch: int
     frozen: tuple[str, ...]
+    net: pb.NetParameter
 
     def deploy(self, name: str) -> pb.NetParameter:
         """Return the deploy file."""
@@ -217,8 +221,13 @@ def make_plan(job: Job) -> Plan:
         policy=job.policy,
     )
     net = train_val_net(job.name, form.layers, data, weights)
-    (output / "train_val.prototxt").write_text(write_prototxt(net))
+    whole = pb.NetParameter(name=job.name)
+    whole.layer.extend(form.layers)
+    plain = to_plain(Network.from_proto(whole, path=job.network.path)).prototxt.net
+    (output / "train_val.prototxt").write_text(
+        write_prototxt(train_val_net(job.name, list(plain.layer), data, weights))
+    )
     (output / "solver.prototxt").write_text(write_prototxt(solver))
     (output / "labels.txt").write_text("".join(f"{name}\n" for name in split.classes))
     os.makedirs(output / "checkpoints", exist_ok=True)
-    return Plan(split, form, head, solver, epoch, tuple(frozen))
+    return Plan(split, form, head, solver, epoch, tuple(frozen), net)

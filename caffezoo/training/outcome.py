@@ -18,6 +18,7 @@ from caffezoo.errors import UsageError
 from caffezoo.formats.caffemodel import write_caffemodel
 from caffezoo.formats.prototxt import write_prototxt
 from caffezoo.net.graph import Network
+from caffezoo.net.plain import to_plain
 from caffezoo.training.bit_summary import BitSummary, bit_summary
 from caffezoo.training.finetune import Epoch, FineTuning, Validation
 
@@ -54,7 +55,6 @@ def write_outcome(training: FineTuning) -> Outcome:
     output = job.output
     deploy, caffemodel, index = output / "deploy.prototxt", output / f"{job.name}.caffemodel", output / "index.yaml"
     net = plan.deploy(job.name)
-    deploy.write_text(write_prototxt(net))
     names = {layer.name for layer in net.layer}
     weights = {}
     with torch.no_grad():
@@ -64,8 +64,10 @@ def write_outcome(training: FineTuning) -> Outcome:
                 if layer.layer_name in plan.form.weights:
                     blobs[0] = plan.form.weights[layer.layer_name](layer.blob(0)).cpu().numpy()
                 weights[layer.node.key] = blobs
-    write_caffemodel(caffemodel, net, weights)
-    network = Network.load(deploy)
+    network = Network.from_proto(net, weights=weights, path=str(deploy))
+    plain = to_plain(network)
+    deploy.write_text(write_prototxt(plain.prototxt.net))
+    write_caffemodel(caffemodel, plain.prototxt.net, plain.weights)
     summary = bit_summary(network, plan.form.weight_bits, plan.form.input_bits)
     validation = training.validate()
     history = training.progress.history

@@ -33,17 +33,17 @@ def nets_of(solver: SolverFile) -> SolverNets:
     param = solver.param
     generic = None
     if param.HasField("net_param"):
-        generic = _inline(param.net_param, f"{solver.path} (net_param)")
+        generic = inline_net(param.net_param, f"{solver.path} (net_param)")
     elif param.HasField("net"):
         generic = _read(param.net, "net", solver)
     if param.HasField("train_net_param"):
-        train = _inline(param.train_net_param, f"{solver.path} (train_net_param)")
+        train = inline_net(param.train_net_param, f"{solver.path} (train_net_param)")
     elif param.HasField("train_net"):
         train = _read(param.train_net, "train_net", solver)
     else:
         assert generic is not None  # checked with the solver
         train = generic
-    tests = [_inline(net, f"{solver.path} (test_net_param)") for net in param.test_net_param]
+    tests = [inline_net(net, f"{solver.path} (test_net_param)") for net in param.test_net_param]
     tests += [_read(path, "test_net", solver) for path in param.test_net]
     while generic is not None and len(tests) < len(param.test_iter):
         tests.append(generic)
@@ -64,7 +64,8 @@ def _read(path: str, field: str, solver: SolverFile) -> Prototxt:
     return read_prototxt(path)
 
 
-def _inline(net: pb.NetParameter, path: str) -> Prototxt:
+def inline_net(net: pb.NetParameter, path: str) -> Prototxt:
+    """Return a net that no file holds, upgraded; ``path`` stands in messages."""
     upgraded = upgrade_net(net, path)
     return Prototxt(upgraded.net, path, upgraded.lines, upgraded.warnings)
 

@@ -84,6 +84,8 @@ SPELLINGS = {
 def test_every_verb_takes_every_spelling_and_says_each_note_once(
     verb: str, spelling: str, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if verb == "precision scan":
+        pytest.importorskip("torch")  # what its layers lose is measured there
     arguments = [*verb.split(), *SPELLINGS[spelling], *SHAPE, *VERBS[verb]]
     status, out, err = run(capsys, *(a.format(d=files) for a in arguments))
     assert status == 0

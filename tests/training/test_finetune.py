@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from caffezoo.formats.image_size import Size  # noqa: E402
 from caffezoo.formats.preprocessing import Preprocessing  # noqa: E402
 from caffezoo.formats.solver import read_solver  # noqa: E402
 from caffezoo.net.graph import Network  # noqa: E402
+from caffezoo.training.caffe_log import parse_training_log  # noqa: E402
 from caffezoo.training.finetune import FineTuning  # noqa: E402
 from caffezoo.training.job import Job  # noqa: E402
 from caffezoo.training.outcome import write_outcome  # noqa: E402
@@ -24,6 +26,7 @@ from caffezoo.training.precision_forms import PrecisionChoice  # noqa: E402
 from caffezoo.training.splits import split_folder  # noqa: E402
 from caffezoo.training.updates import Update  # noqa: E402
 from tests.oracle import caffe_outputs, requires_caffe  # noqa: E402
+from tests.training.caffe_runs import caffe_solves  # noqa: E402
 from tests.training.pictures import NET, draw_classes  # noqa: E402
 
 SIZES = Preprocessing((100.0,) * 3, (64.0,) * 3, Size.of(14), Size.of(12), "squash")
@@ -101,6 +104,19 @@ def test_real_caffe_gives_the_same_outputs(job, choice):
         net.forward([torch.from_numpy(x), torch.zeros(8)])
     found = next(o.values for o in net.results() if o.name == "prob").reshape(8, 2)
     np.testing.assert_allclose(found, wanted.reshape(8, 2), atol=1e-5)
+
+
+@requires_caffe
+def test_real_caffe_trains_with_the_files_of_a_network_with_layers_that_it_lacks(job, tmp_path, monkeypatch):
+    text = NET.replace('name: "relu1" type: "ReLU"', 'name: "relu1" type: "Clip" clip_param { min: 0 max: 6 }')
+    text = text.replace("kernel_size: 2 stride: 2 }", "kernel_size: 2 stride: 2 ceil_mode: false }")
+    monkeypatch.chdir(tmp_path)
+    job = replace(job, network=Network.from_text(text), output=Path("files"), epochs=1)
+    training, outcome = trained(job)
+    log = caffe_solves("files/solver.prototxt")["files/solver.prototxt"]
+    assert parse_training_log(log).iterations == training.solver.param.max_iter
+    network = Network.load(outcome.deploy, outcome.caffemodel)
+    assert caffe_outputs(outcome.deploy.read_text(), network.weights, {"data": crops(job)})["prob"].shape == (8, 2)
 
 
 def test_a_training_goes_on_bit_for_bit_after_a_kill(job, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from caffezoo.net.onnx_graph import to_onnx
 from tests.net.layers.draws import SEEDS, cases
 from tests.net.layers.opencv_runs import assert_matches_opencv, engine_outputs, network_of
 from tests.opencv_oracle import requires_opencv
+from tests.oracle import onnx_outputs
 
 NONE = [-1.0] * 6
 
@@ -187,3 +188,25 @@ def test_ground_truth_as_a_fourth_bottom_is_not_read() -> None:
     wanted = _run("num_classes: 2", bottoms)
     bottoms["label"] = np.ones((1, 1, 1, 8), np.float32)
     np.testing.assert_array_equal(_run("num_classes: 2", bottoms, "loc conf priors label"), wanted)
+
+
+def test_detections_are_those_that_opencv_gave() -> None:
+    """Recorded of opencv-python-headless 4.12.0.88."""
+    param = (
+        "num_classes: 4 share_location: true background_label_id: 0 code_type: CENTER_SIZE keep_top_k: 4 "
+        "confidence_threshold: 0.2 nms_param { nms_threshold: 0.4 top_k: 10 }"
+    )
+    wanted = [
+        [0, 2, 0.969649, 0.0587776, 0.640741, 0.417897, 0.881281],
+        [0, 2, 0.943509, 0.255268, 0.26456, 0.850538, 0.553306],
+        [0, 3, 0.927366, 0.3928, 0.216972, 0.583814, 0.578061],
+        [0, 1, 0.847054, 0.278416, 0.582884, 0.564847, 1.10701],
+        [1, 3, 0.945078, 0.280563, 0.764285, 0.499327, 1.11395],
+        [1, 2, 0.885241, 0.251655, 0.0430982, 0.618316, 0.296393],
+        [1, 3, 0.849516, 0.119201, 0.665147, 0.514432, 0.897864],
+        [1, 3, 0.82858, 0.0310345, 0.252896, 0.160148, 0.553697],
+    ]
+    bottoms = _bottoms(5, 2, 30, 4)
+    np.testing.assert_allclose(_run(param, bottoms), wanted, atol=1e-5)
+    for runtime, found in onnx_outputs(to_onnx(network_of(_text(param), bottoms)), bottoms).items():
+        np.testing.assert_allclose(found["d"][0, 0], wanted, atol=1e-5, err_msg=runtime)
