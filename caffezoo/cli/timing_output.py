@@ -42,7 +42,7 @@ def print_summary(measured: Sequence[Measurement]) -> None:
     """Print one line a measurement."""
     from caffezoo.cli.text_table import print_table
 
-    numbers = ("px", "batch", "threads", "forward ms", "backward ms", "spread", "runs", "MiB")
+    numbers = ("px", "batch", "threads", "forward ms", "p90 ms", "backward ms", "spread", "runs", "MiB")
     rows = []
     for m in measured:
         spreads = [s for s in (m.forward, m.backward) if s is not None]
@@ -53,7 +53,9 @@ def print_summary(measured: Sequence[Measurement]) -> None:
             str(m.crop_size),
             str(m.batch_size),
             str(m.threads or ".."),
-            *(f"{s.median_ms:.2f}" if s else ".." for s in (m.forward, m.backward)),
+            f"{m.forward.median_ms:.2f}" if m.forward else "..",
+            f"{m.forward.p90_ms:.2f}" if m.forward and m.forward.p90_ms else "..",
+            f"{m.backward.median_ms:.2f}" if m.backward else "..",
             f"{max(s.spread_ms / (s.median_ms or 1) for s in spreads):.0%}",
             str(spreads[0].count),
             f"{m.memory_peak_bytes / 2**20:.0f}" if m.memory_peak_bytes else "..",
@@ -79,4 +81,5 @@ def print_csv(measured: Sequence[Measurement]) -> None:
 def _with_spread(spread: Spread) -> str:
     if not spread.spread_ms:
         return f"{spread.median_ms:.6g} ms."
-    return f"{spread.median_ms:.6g} ms. (spread {spread.spread_ms:.3g} ms, {spread.count} runs)"
+    tail = f", 90 % within {spread.p90_ms:.4g} ms, 99 % within {spread.p99_ms:.4g} ms" if spread.p90_ms else ""
+    return f"{spread.median_ms:.6g} ms. (spread {spread.spread_ms:.3g} ms, {spread.count} runs{tail})"

@@ -17,6 +17,8 @@ from caffezoo.timing.subjects import LayerTime, Subject
 
 BLOCKS = 3
 AGREEMENT = 0.15
+STEADY = 0.05
+"""By what the two halves of a run may differ."""
 WARM_UP_SHARE, WHOLE_SHARE = 0.2, 0.5
 
 
@@ -75,11 +77,15 @@ class Measurement:
 
     @property
     def doubt(self) -> str | None:
-        """What to know before these layer times are believed."""
+        """What to know before these times are believed: layers that do not sum up, halves of the run that differ."""
+        found = []
         off = self.disagreement
-        if off is None or abs(off) <= AGREEMENT:
-            return None
-        return f"layers sum up to {off:+.0%} of the whole network's time"
+        if off is not None and abs(off) > AGREEMENT:
+            found.append(f"layers sum up to {off:+.0%} of the whole network's time")
+        for name, spread in (("forward", self.forward), ("backward", self.backward)):
+            if spread is not None and spread.drift is not None and abs(spread.drift) > STEADY:
+                found.append(f"the second half of the {name} runs took {spread.drift:+.0%} against the first")
+        return "; ".join(found) or None
 
     def to_record(self) -> dict[str, Any]:
         """Return the record that the results store takes, without date, cpu and command."""
@@ -89,6 +95,8 @@ class Measurement:
             "batch_size": self.batch_size,
             "forward_ms": self.forward and self.forward.median_ms,
             "forward_spread_ms": self.forward and self.forward.spread_ms,
+            "forward_p90_ms": self.forward and self.forward.p90_ms,
+            "forward_p99_ms": self.forward and self.forward.p99_ms,
             "backward_ms": self.backward and self.backward.median_ms,
             "backward_spread_ms": self.backward and self.backward.spread_ms,
             "iterations": (self.forward or self.backward or Spread(0, 0, 1)).count,
