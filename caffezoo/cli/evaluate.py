@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -194,6 +196,9 @@ def evaluate(
         recipes.make_recipe(one, asked=asked, network_order=network_order, drop_background=drop_background)
         for one in networks
     ]
+    if ray is not None:  # other machines, and other processes, may be in other folders
+        data = os.path.abspath(data) if data not in (None, "sample") else data
+        known = [replace(r, prototxt=r.prototxt.absolute(), weights=r.weights.absolute()) for r in known]
     sets = parse_labels(labels)
     dataset = open_dataset(
         data,

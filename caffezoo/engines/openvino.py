@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import queue
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from caffezoo.net.onnx_arrays import with_arrays_as_inputs
 
 if TYPE_CHECKING:
     import onnx
+
+_FIRST = threading.Lock()
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 """What is computed in where the model does not say otherwise; a quantised model does."""
@@ -160,6 +163,11 @@ def _start() -> tuple[Any, str]:
     try:
         import openvino
 
+        # Two threads that make a process's first tensors at once wait for each other for ever: one holds the binding's
+        # lock and waits for Python's, the other the other way round. So the first ones are made here, in one thread.
+        with _FIRST:
+            for shared in (False, True):
+                openvino.Tensor(np.zeros((1, 1), np.float32), shared_memory=shared)
         return openvino.Core(), openvino.get_version().split("-")[0]
     except (ImportError, RuntimeError) as error:
         raise EngineUnavailableError(f"OpenVINO does not start: {error}", hint="pip install openvino") from None

@@ -117,7 +117,7 @@ def test_ctrl_c_writes_a_snapshot_from_which_the_training_goes_on():
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     child = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 100
+        until = time.monotonic() + 400
         while time.monotonic() < until and not (Path("log").exists() and "Iteration 8" in Path("log").read_text()):
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)

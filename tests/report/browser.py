@@ -56,7 +56,7 @@ class Browser:
     def js(self, expression: str, *arguments: Any) -> Any:
         return self.driver.execute_script(f"return {expression};", *arguments)
 
-    def wait(self, expression: str, seconds: float = 30) -> Any:
+    def wait(self, expression: str, seconds: float = 200) -> Any:
         """Return the first true value of an expression."""
         end = time.monotonic() + seconds
         while not (value := self.js(expression)):
@@ -64,7 +64,7 @@ class Browser:
             time.sleep(0.05)
         return value
 
-    def becomes(self, read: Callable[[], Any], wanted: Any, seconds: float = 30) -> None:
+    def becomes(self, read: Callable[[], Any], wanted: Any, seconds: float = 200) -> None:
         """Wait until what is read of the page is what it must be: after an action, a page may answer when it likes."""
         end = time.monotonic() + seconds
         while (found := read()) != wanted:
