@@ -75,6 +75,24 @@ class _ScaledFixedPoint(torch.autograd.Function):  # type: ignore[misc]
         return gradient, None
 
 
+class _FilterSign(torch.autograd.Function):  # type: ignore[misc]
+    """``a sign(w)`` with each filter's mean magnitude ``a``, in few passes over the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Any) -> Any:
+        scale = w.abs().flatten(1).mean(1).reshape(-1, *(1 for _ in w.shape[1:]))
+        ctx.save_for_backward(w, scale)
+        return torch.where(w > -SMALLEST, scale, -scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        w, scale = ctx.saved_tensors
+        positive = w > -SMALLEST
+        signed = torch.where(positive, gradient, -gradient)
+        mean = signed.flatten(1).mean(1).reshape(scale.shape)
+        return (gradient * scale).mul_(w.abs() <= 1).add_(torch.where(positive, mean, -mean))
+
+
 def sign(x: Any) -> Any:
     """Return +1 where x >= 0, else -1; the gradient is 1 where ``|x| <= 1``, else 0."""
     return _Sign.apply(x)
@@ -95,7 +113,7 @@ def binary_weights(w: Any, scaling: str = "filter") -> Any:
         return sign(w)
     if scaling == "layer":
         return sign(w) * w.abs().mean()
-    return sign(w) * w.abs().flatten(1).mean(1).reshape(-1, *(1 for _ in w.shape[1:]))
+    return _FilterSign.apply(w)
 
 
 def fixed_point(x: Any, bits: int = 8) -> Any:
