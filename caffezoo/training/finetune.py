@@ -132,9 +132,10 @@ class FineTuning:
         param.net_param.CopyFrom(self.plan.net)
         path = str(job.output / "solver.prototxt")
         options = FeedOptions(seed=job.seed, strict=job.strict, threads=job.threads, augment=augmentation(job.augment))
-        self.solver: Solver = make_solver(checked_solver(param, path), log=log, device=job.device, options=options)
+        self.solver: Solver = make_solver(
+            checked_solver(param, path), log=log, device=job.device, options=options, channels_last=True
+        )
         self.solver.net.autocast = torch.bfloat16 if job.bfloat16 else None
-        self.solver.net.channels_last = True
         test = pb.NetState(phase="TEST")
         self.val_net = TrainingNet(
             inline_net(self.plan.net, str(job.output / "train_val.prototxt")),
@@ -142,6 +143,7 @@ class FineTuning:
             options,
             seed=job.seed,
             device=job.device,
+            channels_last=True,
         )
         self.val_net.share_with(self.solver.net)
         form = self.plan.form

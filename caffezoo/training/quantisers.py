@@ -9,6 +9,7 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,6 +60,39 @@ class _Round(torch.autograd.Function):  # type: ignore[misc]
         return gradient
 
 
+class _ScaledFixedPoint(torch.autograd.Function):  # type: ignore[misc]
+    """In place where it can be: the weights of inner products are large."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Any, bits: int) -> Any:
+        low, high = torch.aminmax(w)
+        largest = max(-float(low), float(high), 2.0**-60)
+        scale, m = 2.0 ** math.ceil(math.log2(largest)), 2.0 ** (bits - 1)
+        return w.mul(m / scale).round_().clamp_(-m, m - 1).mul_(scale / m)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        return gradient, None
+
+
+class _FilterSign(torch.autograd.Function):  # type: ignore[misc]
+    """``a sign(w)`` with each filter's mean magnitude ``a``, in few passes over the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Any) -> Any:
+        scale = w.abs().flatten(1).mean(1).reshape(-1, *(1 for _ in w.shape[1:]))
+        ctx.save_for_backward(w, scale)
+        return torch.where(w > -SMALLEST, scale, -scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        w, scale = ctx.saved_tensors
+        positive = w > -SMALLEST
+        signed = torch.where(positive, gradient, -gradient)
+        mean = signed.flatten(1).mean(1).reshape(scale.shape)
+        return (gradient * scale).mul_(w.abs() <= 1).add_(torch.where(positive, mean, -mean))
+
+
 def sign(x: Any) -> Any:
     """Return +1 where x >= 0, else -1; the gradient is 1 where ``|x| <= 1``, else 0."""
     return _Sign.apply(x)
@@ -79,7 +113,7 @@ def binary_weights(w: Any, scaling: str = "filter") -> Any:
         return sign(w)
     if scaling == "layer":
         return sign(w) * w.abs().mean()
-    return sign(w) * w.abs().flatten(1).mean(1).reshape(-1, *(1 for _ in w.shape[1:]))
+    return _FilterSign.apply(w)
 
 
 def fixed_point(x: Any, bits: int = 8) -> Any:
@@ -94,11 +128,10 @@ def fixed_point(x: Any, bits: int = 8) -> Any:
 def scaled_fixed_point(w: Any, bits: int = 8) -> Any:
     """Return :func:`fixed_point` at the smallest power of two that holds every weight, as its scale.
 
-    The scale is that of pytorch-playground's and QNN's ranges, ``2^ceil(log2(max |w|))``; no gradient goes through it.
+    The scale is that of pytorch-playground's and QNN's ranges, ``2^ceil(log2(max |w|))``; no gradient goes through it,
+    and that of a weight is 1, since the scale holds every weight.
     """
-    with torch.no_grad():
-        scale = 2.0 ** w.abs().max().clamp(min=2.0**-60).log2().ceil()
-    return fixed_point(w / scale, bits) * scale
+    return _ScaledFixedPoint.apply(w, bits)
 
 
 def stepped_relu(x: Any, steps: int, top: int) -> Any:

@@ -43,6 +43,9 @@ class Solver:
     options : FeedOptions, optional
         Of the data layers. Its seed is replaced by ``random_seed`` where the solver has one.
 
+    channels_last : bool
+        See :class:`~caffezoo.training.net.TrainingNet`.
+
     Attributes
     ----------
     param : SolverParameter
@@ -80,6 +83,7 @@ class Solver:
         log: Callable[[str], None] | None = None,
         device: str = "cpu",
         options: FeedOptions | None = None,
+        channels_last: bool = False,
     ) -> None:
         if isinstance(solver, SolverParameter):
             solver = checked_solver(solver)
@@ -102,7 +106,7 @@ class Solver:
             torch.manual_seed(seed)
         sources = nets_of(file)
         self._log(f"Creating training net from net file: {sources.train[0].path}")
-        self.net = TrainingNet(*sources.train, options, seed=seed, device=device)
+        self.net = TrainingNet(*sources.train, options, seed=seed, device=device, channels_last=channels_last)
         self.test_nets = tuple(
             TrainingNet(*test, options, weights=None, seed=seed, device=device) for test in sources.tests
         )
