@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ def tables(
             "--file",
             "--readme",
             metavar="FILE",
-            help="A Markdown file to fill; repeatable. Default: README.md and docs/tables/*.md of the checkout.",
+            help="A Markdown file to fill; repeatable. Default: README.md and the pages of docs/ that have sections.",
         ),
     ] = None,
     folder: FolderOption = None,
@@ -144,7 +145,7 @@ def _sections(texts: Mapping[Path, str], wanted: Sequence[str] | None) -> dict[P
 
 
 def _own_files() -> list[Path]:
-    """README.md and docs/tables/*.md of the checkout that this package runs from.
+    """README.md and the pages with sections of the checkout that this package runs from.
 
     Raises
     ------
@@ -154,7 +155,9 @@ def _own_files() -> list[Path]:
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / "setup.cfg").is_file():
         raise UsageError("caffezoo is installed, not a checkout", hint="name a file: --file FILE")
-    return [root / "README.md", *sorted((root / "docs" / "tables").glob("*.md"))]
+    pages = sorted((root / "docs").rglob("*.md"))
+    marked = re.compile(r"^<!-- table:\S+ -->$", re.MULTILINE)
+    return [root / "README.md", *(page for page in pages if marked.search(page.read_text("utf-8")))]
 
 
 def _save(file: Path, text: str) -> None:
