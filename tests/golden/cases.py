@@ -15,6 +15,7 @@ from caffezoo.engines.seeding import hashed_uniform, seeded_inputs, seeded_weigh
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network
 from caffezoo.zoo.architectures.registry import architectures
+from caffezoo.zoo.index import load_index
 from tests.oracle import ROOT, layer_proto, one_layer_net
 
 FOLDER = Path(__file__).parent
@@ -166,8 +167,14 @@ QUICK = [
 ]
 """One of each shape, small enough to run on every change."""
 
-ZOO = [NetworkCase(a.path.split("deploy_")[1].removesuffix(".prototxt"), a.path) for a in architectures().values()]
-"""Every prototxt of the zoo at its declared size."""
+_INDEX = load_index()
+_DETECTORS = {e.prototxt for e in map(_INDEX.network, _INDEX.names("*")) if e.task != "classification"}
+ZOO = [
+    NetworkCase(a.path.split("deploy_")[1].removesuffix(".prototxt"), a.path)
+    for a in architectures().values()
+    if a.path not in _DETECTORS
+]
+"""Every classifier of the zoo at its declared size; detectors are held in tests/detection."""
 
 CLASS_STEP = 5
 """Every fifth class of a network's logits is recorded, and the whole top-5."""
