@@ -266,7 +266,8 @@ class Engine(ABC):
 
     def _onnx(self, arrays: dict[str, np.ndarray] | None = None) -> onnx.ModelProto:
         """Return the network as ONNX, folded where no wanted blob lies inside it; ``arrays`` as in ``to_onnx``."""
-        from caffezoo.net.onnx_graph import to_onnx, with_image_input
+        from caffezoo.net.onnx_graph import to_onnx
+        from caffezoo.net.onnx_image import with_image_input
 
         if self.asked_precision == INT8:
             model = quantised_model(self.network, self.outputs)

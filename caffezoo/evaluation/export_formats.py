@@ -79,7 +79,8 @@ class ExportFormat:
 
 def onnx_model(network: Network, options: ExportOptions, arrays: dict[str, np.ndarray]) -> Any:
     """Return the ONNX model of a network as the options have it; its large constants are put into ``arrays``."""
-    from caffezoo.net.onnx_graph import to_onnx, with_image_input
+    from caffezoo.net.onnx_graph import to_onnx
+    from caffezoo.net.onnx_image import with_image_input
 
     program = folded_for(network, options.outputs) if options.folded else network
     converted = options.opset is not None and options.opset != OPSET

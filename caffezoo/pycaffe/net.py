@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.phases import filter_net
 from caffezoo.formats.prototxt import Prototxt, read_prototxt
-from caffezoo.net.binding import bind
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import Shape
 from caffezoo.pycaffe.blob import Blob, BlobVec
 from caffezoo.pycaffe.errors import caffe_errors
+from caffezoo.pycaffe.net_batches import NetBatches
+from caffezoo.pycaffe.net_names import NetNames
+from caffezoo.pycaffe.net_weights import NetWeights, shared_blob
 from caffezoo.pycaffe.python_layer import PythonLayers
 from caffezoo.pycaffe.state import STATE
 
@@ -26,19 +28,7 @@ TRAIN, TEST = int(pb.TRAIN), int(pb.TEST)
 PHASES = {TRAIN: "TRAIN", TEST: "TEST"}
 
 
-class NetLayer:
-    """A layer of a net: its type and what it learns."""
-
-    def __init__(self, name: str, kind: str, blobs: BlobVec) -> None:
-        self.name = name
-        self.type = kind
-        self.blobs = blobs
-
-    def __repr__(self) -> str:
-        return f"<{self.type} '{self.name}'>"
-
-
-class Net:
+class Net(NetNames, NetWeights, NetBatches):
     """A network whose blobs one reads and writes.
 
     ``Net(prototxt, phase, weights=None, level=0, stages=None)``, or ``Net(prototxt, weights, phase)`` as older scripts
@@ -154,7 +144,7 @@ class Net:
             for i in range(len(known)):
                 tensor = layer.blob(i)
                 if tensor.data_ptr() in owners:  # shared by name: one memory, one gradient
-                    known[i] = _alias(owners[tensor.data_ptr()], tuple(tensor.shape))
+                    known[i] = shared_blob(owners[tensor.data_ptr()], tuple(tensor.shape))
                     continue
                 blob = known[i]
                 if blob.array.shape != tuple(tensor.shape):
@@ -166,52 +156,6 @@ class Net:
                 blob.settle()
                 owners[tensor.data_ptr()] = blob
         self._forward_backward_ready = True
-
-    # Names.
-
-    @property
-    def _layer_names(self) -> list[str]:
-        return [node.name for node in self._network.nodes]
-
-    @property
-    def _blob_names(self) -> list[str]:
-        return list(self.blobs)
-
-    @property
-    def params(self) -> OrderedDict[str, BlobVec]:
-        nodes = self._network.nodes
-        return OrderedDict((n.name, self._given[n.key]) for n in nodes if len(self._given.get(n.key, ())))
-
-    @property
-    def layers(self) -> list[NetLayer]:
-        nodes = self._network.nodes
-        return [NetLayer(n.name, n.layer.type, self._given.get(n.key, BlobVec())) for n in nodes]
-
-    @property
-    def layer_dict(self) -> OrderedDict[str, NetLayer]:
-        return OrderedDict((layer.name, layer) for layer in self.layers)
-
-    @property
-    def inputs(self) -> list[str]:
-        """Blobs of Input layers, which the caller fills."""
-        nodes = self._network.nodes
-        return [t.name for n in nodes if n.layer.is_input and n.name not in self._feeding.feeds for t in n.tops]
-
-    @property
-    def outputs(self) -> list[str]:
-        return list(self._network.outputs)
-
-    @property
-    def bottom_names(self) -> OrderedDict[str, list[str]]:
-        return OrderedDict((n.name, [b.name for b in n.bottoms]) for n in self._network.nodes)
-
-    @property
-    def top_names(self) -> OrderedDict[str, list[str]]:
-        return OrderedDict((n.name, [t.name for t in n.named_tops]) for n in self._network.nodes)
-
-    @property
-    def blob_loss_weights(self) -> OrderedDict[str, float]:
-        return OrderedDict((name, self._loss_weights.get(name, 0.0)) for name in self.blobs)
 
     # Passes.
 
@@ -298,34 +242,6 @@ class Net:
             self._passes.backward(index, written)
             self._call("after_backward", index)
 
-    def forward_all(self, blobs: Iterable[str] | None = None, **kwargs: Any) -> dict[str, np.ndarray]:
-        """Run any number of samples, in batches; return a copy of each wanted blob with one row a sample."""
-        found: dict[str, list[np.ndarray]] = {}
-        count = len(next(iter(kwargs.values())))
-        for batch in self._batches(kwargs):
-            for name, values in self.forward(blobs, None, None, **batch).items():
-                found.setdefault(name, []).extend(values.copy())
-        return {name: np.asarray(rows)[:count] for name, rows in found.items()}
-
-    def forward_backward_all(
-        self, blobs: Iterable[str] | None = None, diffs: Iterable[str] | None = None, **kwargs: Any
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Run any number of samples forward and backward, in batches; inputs and gradients of outputs by name."""
-        inputs = {name: values for name, values in kwargs.items() if name in self.inputs}
-        gradients = {name: values for name, values in kwargs.items() if name in self.outputs}
-        count = len(next(iter(inputs.values())))
-        there: dict[str, list[np.ndarray]] = {}
-        back: dict[str, list[np.ndarray]] = {}
-        for batch, above in zip(self._batches(inputs), self._batches(gradients, count), strict=True):
-            for name, values in self.forward(blobs, None, None, **batch).items():
-                there.setdefault(name, []).extend(values.copy())
-            for name, values in self.backward(diffs, None, None, **above).items():
-                back.setdefault(name, []).extend(values.copy())
-        return (
-            {name: np.asarray(rows)[:count] for name, rows in there.items()},
-            {name: np.asarray(rows)[:count] for name, rows in back.items()},
-        )
-
     @caffe_errors
     def reshape(self) -> None:
         """Give all blobs the shapes that follow from the inputs' present ones."""
@@ -351,73 +267,6 @@ class Net:
     def after_backward(self, function: Callback) -> None:
         """Call a function with each layer's index after it ran backward."""
         self._callbacks["after_backward"].append(function)
-
-    # What is learned.
-
-    @caffe_errors
-    def copy_from(self, trained: str | PathLike[str]) -> None:
-        """Take over the blobs of all layers that a caffemodel or HDF5 file has too, by name."""
-        from caffezoo.formats.caffemodel import read_weights
-
-        file = read_weights(fspath(trained))
-        names = {layer.name for layer in file.layers if layer.blobs}
-        self._write(bind([n for n in self._network.nodes if n.name in names and self._given.get(n.key)], file).weights)
-
-    @caffe_errors
-    def load_hdf5(self, path: str | PathLike[str]) -> None:
-        """Take over the blobs of an HDF5 file."""
-        self.copy_from(path)
-
-    @caffe_errors
-    def share_with(self, other: Net) -> None:
-        """Use the memory of another net's layers of the same name: what changes there changes here."""
-        import torch
-
-        theirs = {n.name: other._given[n.key] for n in other._network.nodes if other._given.get(n.key)}
-        for layer in self._module.layers:
-            own, found = self._given.get(layer.node.key), theirs.get(layer.node.name)
-            if own is None or found is None:
-                continue
-            if [b.shape for b in own] != [b.shape for b in found]:
-                raise ValueError(f"layer '{layer.node.name}' has blobs of other shapes in the other net")
-            own[:] = found
-            for i, blob in enumerate(own):
-                with torch.no_grad():
-                    layer.blob(i).data = torch.from_numpy(blob.array)
-                blob.settle()
-        self._engine = None
-
-    def clear_param_diffs(self) -> None:
-        """Set the gradients of all that is learned to 0."""
-        for blobs in self._given.values():
-            for blob in blobs:
-                blob.gradient[...] = 0
-
-    @caffe_errors
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a caffemodel."""
-        from caffezoo.formats.caffemodel_writer import write_caffemodel
-
-        write_caffemodel(fspath(path), self._network.prototxt.net, self._arrays())
-
-    @caffe_errors
-    def save_hdf5(self, path: str | PathLike[str], write_diff: bool = False) -> None:
-        """Write the learned values as Caffe's HDF5."""
-        from caffezoo.formats.hdf5 import write_hdf5
-
-        if write_diff:
-            raise NotImplementedError("caffezoo.pycaffe: save_hdf5 does not write gradients")
-        write_hdf5(fspath(path), self._network.prototxt.net, self._arrays())
-
-    def _arrays(self) -> dict[str, list[np.ndarray]]:
-        return {key: [blob.array for blob in blobs] for key, blobs in self._given.items() if blobs}
-
-    def _write(self, weights: Mapping[str, Sequence[np.ndarray]]) -> None:
-        self._compute()
-        for key, blobs in weights.items():
-            for blob, values in zip(self._given[key], blobs, strict=True):
-                np.copyto(blob.array, np.asarray(values, np.float32).reshape(blob.shape))
-        self._engine = None
 
     # Inside.
 
@@ -471,31 +320,9 @@ class Net:
                 )
             self.blobs[name].data[...] = given
 
-    def _batches(self, values: Mapping[str, Any], count: int | None = None) -> Iterator[dict[str, np.ndarray]]:
-        """Yield full batches; the last is filled up with zeros."""
-        count = count if count is not None else len(next(iter(values.values())))
-        size = next(iter(self.blobs.values())).shape[0]
-        for start in range(0, count, size):
-            batch = {}
-            for name, rows in values.items():
-                part = np.asarray(rows[start : start + size], np.float32)
-                missing = size - len(part)
-                batch[name] = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)])
-            yield batch
-
     def _call(self, kind: str, index: int) -> None:
         for function in self._callbacks[kind]:
             function(index)
 
     def __repr__(self) -> str:
         return f"<Net '{self.name}', {PHASES[self._phase]}, {len(self._network.nodes)} layers>"
-
-
-def _alias(owner: Blob, shape: tuple[int, ...]) -> Blob:
-    """Return the owner of shared values, or its values in another shape."""
-    if owner.shape == shape:
-        return owner
-    found = Blob()
-    found.array = owner.array.reshape(shape)
-    found.settle()
-    return found
