@@ -10,6 +10,7 @@ import json
 import re
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ GUESSES = [
     *((3, 360, 480), (3, 512, 512), (1, 64, 64), (3, 96, 96)),
 ]
 """Channels, height and width of images that a data layer may have held."""
+CLIMB_S = 40.0
+"""Seconds that shapes of a file's data are looked for, one by one."""
 LABEL = re.compile(r"label|lbl|target|truth|\bgt|_gt|sim\b|class|sentence|word", re.I)
 MARKER = re.compile(r"cont|clip|mask|ind|indicator|.*_cont", re.I)
 
@@ -67,7 +70,49 @@ def load(path: str) -> tuple[Any, bool]:
             fitting = re.search(r"have \(([\d, ]+)\) and \(", str(error))  # a loss says what its targets must be
             if fitting and len(tried) < 12:
                 tried.append(tuple(int(d) for d in fitting[1].split(",") if d.strip()))
+    network = climbed(attempt, tops, behind, furthest, lenient)
+    if network is not None:
+        return network, True
     raise furthest
+
+
+def climbed(attempt: Any, tops: list[str], behind: set[str], furthest: Any, lenient: bool) -> Any:
+    """Return the network with a shape of its own for each top of the data layers, or None.
+
+    One top after the other is changed, and a change stays where the layer that is refused comes later in the file.
+    """
+    started = time.monotonic()
+    for image in GUESSES[:8]:
+        shapes = {t: (2,) if LABEL.search(t) or t in behind else (2, *image) for t in tops}
+        network, error = attempt(inputs=shapes, lenient=lenient)
+        while error is not None:
+            best, step = reached(error), None
+            numbers = {int(n) for n in re.findall(r"\d+", error.message) if 0 < int(n) <= 4096}
+            said = {
+                tuple(int(d) for d in re.findall(r"\d+", t)) for t in re.findall(r"[(]((?:\d+, ?)+\d*)[)]", str(error))
+            }
+            wanted = [*said, (2,), *((2, n) for n in sorted(numbers | {1, 2, 3, 4, 5, 6})), (2, 1, *image[1:])]
+            wanted += [(2, n, *image[1:]) for n in sorted(numbers)] + [(2, *other) for other in GUESSES]
+            for top, shape in ((t, s) for t in tops for s in wanted):
+                if time.monotonic() - started > CLIMB_S:
+                    return None
+                network, error = attempt(inputs={**shapes, top: shape}, lenient=lenient)
+                if error is None:
+                    return network
+                if reached(error) > best:
+                    best, step = reached(error), (top, shape)
+                    break
+            if step is None:
+                break
+            shapes[step[0]] = step[1]
+            network, error = attempt(inputs=shapes, lenient=lenient)
+    return None
+
+
+def reached(error: Any) -> int:
+    """Return the line of the file that an error stands at, 0 for none."""
+    line = re.search(r":(\d+): layer", str(error))
+    return int(line[1]) if line else 0
 
 
 def smaller(network: Any, most_macs: float) -> Any:

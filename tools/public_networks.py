@@ -74,11 +74,18 @@ def table(results: dict[str, dict[str, Any]]) -> list[list[str]]:
         whole = sum(count.values()) - count["no network"]
         ran = count["agrees"] + count["differs"] + count["only here"]
         share = f"{100 * ran / whole:.0f} %" if whole else ""
-        rows.append([kind, str(sum(count.values())), *(str(count[s]) for s in STATES), share])
+        own = sum(of_users(f) for f in results.values() if kind in ("total", f.get("kind") or "all"))
+        rest = f"{100 * ran / (whole - own):.0f} %" if whole - own else ""
+        rows.append([kind, str(sum(count.values())), *(str(count[s]) for s in STATES), share, str(own), rest])
     return rows
 
 
-HEAD = ["kind", "files", *STATES, "runs"]
+def of_users(found: dict[str, Any]) -> bool:
+    """Whether a file is refused because it holds Python code of its author's, which is not part of it."""
+    return found["state"] == "refused" and "of Python module" in found["why"]
+
+
+HEAD = ["kind", "files", *STATES, "runs", "own code", "runs of the rest"]
 
 
 def markdown(results: dict[str, dict[str, Any]]) -> str:
@@ -110,6 +117,9 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
             "- *only here*: it runs here, and no judge takes it",
             "- *no network*: a fragment or a broken file, which Caffe refuses as well",
             "- *runs*: the share of the others that run",
+            "- *own code*: of the refused, those with a `Python` layer of the author's module, which the collection",
+            "  does not hold; `--python-layers DIR` runs such a layer for whoever has the module",
+            "- *runs of the rest*: the share of the whole networks without such code that run",
             "",
             *(f"| {line} |" for line in lines),
             "",

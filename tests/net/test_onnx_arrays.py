@@ -13,7 +13,7 @@ from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import LoweringError
 from caffezoo.net import onnx_arrays
 from caffezoo.net.graph import Network
-from caffezoo.net.onnx_arrays import check_model, holds, read_model, with_arrays_as_inputs, write_model
+from caffezoo.net.onnx_arrays import check_model, holds, read_model, serialised, with_arrays_as_inputs, write_model
 from caffezoo.net.onnx_graph import to_onnx
 
 TEXT = """
@@ -91,3 +91,14 @@ def test_more_than_a_file_can_hold_is_refused(
     arrays: dict[str, np.ndarray] = {}
     with pytest.raises(LoweringError, match="more than one file of ONNX can hold"):
         write_model(to_onnx(network, arrays=arrays), arrays, tmp_path / "m.onnx")
+
+
+def test_a_model_beyond_protobufs_limit_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.protobuf.message import EncodeError
+
+    def too_large(model: onnx.ModelProto) -> bytes:
+        raise EncodeError("Failed to serialize proto")
+
+    monkeypatch.setattr(onnx.ModelProto, "SerializeToString", too_large)
+    with pytest.raises(LoweringError, match="larger than one message of protobuf"):
+        serialised(onnx.ModelProto())
