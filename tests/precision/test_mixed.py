@@ -31,9 +31,18 @@ def test_the_shortest_head_is_found_in_few_evaluations(costs: list[int], limit: 
         assert len(found.kept) == shortest
         assert found.drop == sum(costs[shortest:]) <= limit
     assert found.drop_of_all == sum(costs)
-    assert found.evaluations == len(asked) <= 1 + math.ceil(math.log2(len(costs) + 1)) + len(found.kept)
+    steps = math.ceil(math.log2(len(costs) + 1))
+    assert found.evaluations == len(asked) <= 1 + 2 * steps + len(found.kept)
     if 1 < len(found.kept) < len(costs):
         assert {k.layer: k.cost for k in found.kept} == {f"layer{i}": costs[i] for i in range(shortest)}
+
+
+def test_a_ranking_that_misleads_is_mended_by_the_costs() -> None:
+    """The noisiest layers cost nothing, the quietest all."""
+    cost = {**{f"noisy{i}": 0.0 for i in range(20)}, "quiet": 5.0, "rest": 0.0}
+    found = keep_layers(list(cost), 1.0, lambda keep: sum(c for layer, c in cost.items() if layer not in keep))
+    assert [(k.layer, k.cost) for k in found.kept] == [("quiet", 5.0)]
+    assert found.drop == 0
 
 
 def test_nothing_is_kept_where_everything_is_within_the_limit() -> None:
