@@ -117,6 +117,8 @@ def seeded_weights(
 def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]:
     """Return one layer's blobs before scaling."""
     draws = [hashed_uniform(f"{seed}:{node.name}:{i}", shape, period) for i, shape in enumerate(node.blob_shapes)]
+    if node.layer.type == "DenseBlock":
+        return _dense_block(node, draws)
     if node.macs:
         return [draws[0] * _fan_in_gain(node.blob_shapes[0]), *(np.float32(0.125) * d for d in draws[1:])]
     kind = node.layer.type
@@ -132,6 +134,14 @@ def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]
         return [d * np.float32(0.25) for d in draws]
     centre = np.float32(0.25 if kind == "PReLU" else 1)
     return [centre + draws[0] * np.float32(0.25), *(d * np.float32(0.25) for d in draws[1:])]
+
+
+def _dense_block(node: Node, draws: list[np.ndarray]) -> list[np.ndarray]:
+    count = node.layer.param.numTransition
+    filters = [d * _fan_in_gain(d.shape) for d in draws[:count]]
+    centres = [1, 0, 0, 1]  # of scales, shifts, means and variances
+    rest = [np.float32(centres[i // count]) + d * np.float32(0.25) for i, d in enumerate(draws[count:-1])]
+    return [*filters, *rest, np.ones_like(draws[-1])]
 
 
 def _fan_in_gain(shape: Shape) -> np.float32:

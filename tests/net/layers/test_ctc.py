@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from caffezoo.engines.registry import create_engine
+from caffezoo.engines.seeding import hashed_uniform, seeded_weights
+from caffezoo.errors import EngineError, ShapeError
+from caffezoo.net.graph import Network
+
+STEPS, CLASSES = 4, 3
+HEAD = """input: "x" input_shape { dim: 4 dim: 2 dim: 3 } input: "label" input_shape { dim: 2 dim: 3 }
+layer { name: "l" bottom: "x" bottom: "label" top: "y" """
+CTC = HEAD + 'type: "CtcLoss" ctc_loss_param { blank_label: 2 alphabet_size: 3 time_step: %d } }'
+LABELS = np.array([[0, 1, 2], [1, 1, 2]], np.float32)
+
+
+def by_every_path(x: np.ndarray, labels: np.ndarray, blank: int) -> float:
+    """-log of the sum over all paths that come to the labels."""
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    total = 0.0
+    for path in product(range(x.shape[1]), repeat=len(x)):
+        merged = [c for i, c in enumerate(path) if c != blank and (i == 0 or path[i - 1] != c)]
+        if merged == [c for c in labels.astype(int) if c != blank]:
+            total += float(np.prod([p[t, c] for t, c in enumerate(path)]))
+    return -np.log(total)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize(
+    ("text", "steps", "blank"),
+    [(CTC % 4, 4, 2), (CTC % 3, 3, 2), (HEAD + 'type: "WarpCTCLoss" }', 4, 0)],
+    ids=["ctc", "ctc_three_steps", "warp"],
+)
+def test_loss_is_the_sum_over_all_paths(text: str, steps: int, blank: int, engine: str) -> None:
+    x = hashed_uniform("x", (4, 2, 3)) * 2
+    with create_engine(engine, Network.from_text(text), threads=1) as run:
+        found = run.run({"x": x, "label": LABELS})["y"]
+    wanted = np.mean([by_every_path(x[:steps, i].astype(np.float64), LABELS[i], blank) for i in range(2)])
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_labels_that_do_not_fit_count_nothing() -> None:
+    x = hashed_uniform("x", (4, 2, 3))
+    labels = np.array([[0, 1, 2], [1, 1, 1]], np.float32)  # three times 1 takes five steps
+    with create_engine("openvino", Network.from_text(CTC % 4), threads=1) as run:
+        found = run.run({"x": x, "label": labels})["y"]
+    np.testing.assert_allclose(found, by_every_path(x[:, 0].astype(np.float64), labels[0], 2) / 2, rtol=1e-5)
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    network = Network.from_text(CTC % 4)
+    with create_engine("openvino", network, threads=1) as run, pytest.raises(EngineError, match="sample 1"):
+        run.run({"x": np.zeros((4, 2, 3), np.float32), "label": np.array([[0, 1, 2], [1, 7, 2]], np.float32)})
+
+
+@pytest.mark.parametrize(("was", "is_"), [("time_step: 4", "time_step: 5"), ("size: 3", "size: 4"), ("l: 2", "l: 3")])
+def test_parameters_that_do_not_fit_are_refused(was: str, is_: str) -> None:
+    with pytest.raises(ShapeError, match=r"layer 'l' \(CtcLoss\)"):
+        Network.from_text((CTC % 4).replace(was, is_))
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_dense_block(engine: str) -> None:
+    text = """input: "x" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }
+    layer { name: "d" type: "DenseBlock" bottom: "x" top: "y"
+      denseblock_param { numTransition: 2 initChannel: 3 growthRate: 2 } }"""
+    network = Network.from_text(text)
+    blobs = seeded_weights(network, exponents={})[0]["d"]
+    blobs = [*blobs[:-1], np.full((1, 1, 1, 1), 2, np.float32)]
+    x = hashed_uniform("x", (2, 3, 5, 4))
+    with create_engine(engine, network.with_weights({"d": blobs}), threads=1) as run:
+        found = run.run({"x": x})["y"]
+    wanted = x.astype(np.float64)
+    for i in range(2):
+        kernel, scale, shift, mean, variance = blobs[i:10:2]
+        y = np.maximum(scale * (wanted - mean / 2) / np.sqrt(variance / 2 + 1e-5) + shift, 0)
+        y, top = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1))), np.zeros((2, 2, 5, 4))
+        for r, c in product(range(3), repeat=2):
+            top += np.einsum("oc,nchw->nohw", kernel[:, :, r, c], y[:, :, 2 - r : 7 - r, 2 - c : 6 - c])
+        wanted = np.concatenate([wanted, top], 1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
