@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from caffezoo.cv2dnn.errors import CaffeNetError
+from caffezoo.cv2dnn.models import ClassificationModel, DetectionModel
 from caffezoo.cv2dnn.net import Net, NetLayer
 from caffezoo.cv2dnn.reading import install, readNetFromCaffe
 
-__all__ = ["CaffeNetError", "Net", "NetLayer", "install", "readNetFromCaffe"]
+__all__ = ["CaffeNetError", "ClassificationModel", "DetectionModel", "Net", "NetLayer", "install", "readNetFromCaffe"]
