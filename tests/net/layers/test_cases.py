@@ -15,8 +15,9 @@ from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 WITHOUT_CASE = {"Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"} | {
     "Silence",
     "HDF5Output",
+    *("CtcLoss", "WarpCTCLoss", "DenseBlock"),
 }
-"""Types without a bottom or without a top: their own tests hold them."""
+"""Types without a bottom or without a top, and those of test_ctc.py: their own tests hold them."""
 NOT_BATCH_FIRST = {
     "continuation_indicator",
     "bias_two_bottoms",

@@ -9,6 +9,7 @@ from caffezoo.engines.registry import create_engine
 from caffezoo.engines.seeding import hashed_uniform, seeded_weights
 from caffezoo.errors import EngineError, ShapeError
 from caffezoo.net.graph import Network
+from tests.engines.networks import requires_torch
 
 STEPS, CLASSES = 4, 3
 HEAD = """input: "x" input_shape { dim: 4 dim: 2 dim: 3 } input: "label" input_shape { dim: 2 dim: 3 }
@@ -28,7 +29,7 @@ def by_every_path(x: np.ndarray, labels: np.ndarray, blank: int) -> float:
     return -np.log(total)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=requires_torch)])
 @pytest.mark.parametrize(
     ("text", "steps", "blank"),
     [(CTC % 4, 4, 2), (CTC % 3, 3, 2), (HEAD + 'type: "WarpCTCLoss" }', 4, 0)],
@@ -62,7 +63,7 @@ def test_parameters_that_do_not_fit_are_refused(was: str, is_: str) -> None:
         Network.from_text((CTC % 4).replace(was, is_))
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=requires_torch)])
 def test_dense_block(engine: str) -> None:
     text = """input: "x" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }
     layer { name: "d" type: "DenseBlock" bottom: "x" top: "y"
