@@ -13,12 +13,14 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say
-from caffezoo.cli.network_arguments import resolve, tell_notes
+from caffezoo.cli.evaluation_arguments import each_network
+from caffezoo.cli.network_arguments import NetworkArguments, resolve, tell_notes
 from caffezoo.cli.precision_layers import layers, scan
 from caffezoo.cli.progress import progress
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from caffezoo.evaluation.asked import Asked
     from caffezoo.evaluation.dataset import Dataset
     from caffezoo.evaluation.recipe import Recipe
     from caffezoo.precision.mixed import MixedPrecision
@@ -108,12 +110,13 @@ def study(
     _check(form, wanted, calibration, max_drop, seeded, weights, prototxt)
     options = {"crops": crops, "base_size": base_size, "crop_size": crop_size, "output": output, "threads": threads}
     setup = Setup(engine, batch_size, options)
-    names = _named(net, index) if net is not None else []
+    networks = each_network(resolve(net=net, prototxt=prototxt, weights=weights, index=index))
+    for network in networks:
+        _ = network.entry  # an unknown name is told before images are looked for
     dataset = open_dataset(data, val_file=val_file, limit=limit)
     studies: list[list[PrecisionResult]] = []
     mixed: dict[str, MixedPrecision] = {}
-    given: dict[str, Any] = {"asked": recipes.ask(mean=mean, std=std, resize=resize)}
-    for recipe in _recipes(names, prototxt, weights, index, seeded, given):
+    for recipe in _recipes(networks, seeded, recipes.ask(mean=mean, std=std, resize=resize)):
         images = _match(dataset, recipe, setup, seeded)
         first, *_ = wanted
         if calibration is not None:
@@ -163,41 +166,17 @@ def _check(
         raise UsageError("--seeded is for networks of the zoo, without --weights")
 
 
-def _recipes(
-    names: Sequence[str],
-    prototxt: Path | None,
-    weights: Path | None,
-    index: Path | None,
-    seeded: bool,
-    given: dict[str, Any],
-) -> Iterator[Recipe]:
+def _recipes(networks: Sequence[NetworkArguments], seeded: bool, asked: Asked) -> Iterator[Recipe]:
     """Yield the networks one after the other; seeded weights go when the next is asked for."""
     from caffezoo.precision.seeded import seeded_recipe
-    from caffezoo.zoo.index import load_index
 
-    if not names or prototxt is not None:
-        net = names[0] if names else None
-        yield recipes.make_recipe(resolve(net=net, prototxt=prototxt, weights=weights, index=index), **given)
-        return
-    if weights is not None and len(names) > 1:
-        raise UsageError("--weights is for one network")
-    for name in names:
-        if not seeded:
-            yield recipes.make_recipe(resolve(net=name, weights=weights, index=index), **given)
+    for network in networks:
+        entry = network.entry
+        if not seeded or entry is None:
+            yield recipes.make_recipe(network, asked=asked)
             continue
-        with seeded_recipe(load_index(index).network(name), asked=given["asked"]) as recipe:
+        with seeded_recipe(entry, asked=asked) as recipe:
             yield recipe
-
-
-def _named(nets: str, index: Path | None) -> list[str]:
-    """Return the names of networks that a list of names and patterns means."""
-    from caffezoo.zoo.index import load_index
-
-    zoo, found = load_index(index), []
-    for part in (part.strip() for part in nets.split(",")):
-        names = zoo.names(part) if any(c in part for c in "*?[") else []
-        found += names or [zoo.network(part).name]  # raises with the nearest names
-    return list(dict.fromkeys(found))
 
 
 def _match(dataset: Dataset, recipe: Recipe, setup: Setup, seeded: bool) -> Dataset:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId
 from caffezoo.net.torch_layer import LayerModule
@@ -207,8 +206,3 @@ def loss_weights(network: Network) -> dict[str, float]:
             if weight:
                 found[top.name] = float(weight)
     return found
-
-
-def is_train(network: Network) -> bool:
-    """Whether a net is in phase TRAIN."""
-    return network.phase == pb.TRAIN
