@@ -185,7 +185,7 @@ class CaffeProcess:
         process, self._process = self._process, None
         if process is not None:
             self._finalizer.detach()
-            _end(process)
+            _end(process, self._scratch)
 
     def __enter__(self) -> CaffeProcess:
         return self
@@ -198,6 +198,9 @@ class CaffeProcess:
         env.setdefault("GLOG_minloglevel", "2")
         if self.threads:
             env.update({f"{blas}_NUM_THREADS": str(self.threads) for blas in ("OPENBLAS", "OMP", "MKL")})
+        # A network that Caffe refuses ends the worker's child before Python can delete what it wrote for Caffe to read.
+        scratch = tempfile.TemporaryDirectory(prefix="caffezoo-caffe-", ignore_cleanup_errors=True)
+        env["TMPDIR"] = scratch.name
         with tempfile.TemporaryFile() as stderr:
             try:
                 process = subprocess.Popen(
@@ -210,9 +213,11 @@ class CaffeProcess:
                     start_new_session=True,
                 )
             except OSError as error:
+                scratch.cleanup()
                 raise EngineUnavailableError(f"cannot start {self.python}: {error}", where="engine caffe") from None
             self._process = process
-            self._finalizer = weakref.finalize(self, _end, process)
+            self._scratch = scratch
+            self._finalizer = weakref.finalize(self, _end, process, scratch)
             try:
                 hello, _ = self._reply(self.start_timeout_s)
             except EngineError as error:
@@ -295,8 +300,8 @@ def _write(pipe: IO[bytes], data: bytes | memoryview) -> None:
         view = view[pipe.write(view) :]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close the pipes, which ends an idle worker at once, and kill one that is still busy."""
+def _end(process: subprocess.Popen[bytes], scratch: tempfile.TemporaryDirectory[str]) -> None:
+    """Close the pipes, which ends an idle worker at once, kill one that is still busy, and remove its files."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
@@ -305,3 +310,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    scratch.cleanup()

@@ -72,6 +72,16 @@ def test_a_failed_check_is_an_error_and_the_next_net_runs(caffe: CaffeProcess, n
 
 
 @requires_caffe
+def test_nothing_is_left_of_a_net_that_caffe_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with CaffeProcess(oracle_python(), threads=1) as caffe:
+        with pytest.raises(CaffeAbortError):
+            caffe.load(CONVOLUTION.replace("num_output: 3", "num_output: 3 group: 2"), {})
+        assert list(tmp_path.iterdir()), "what Caffe reads is written below the folder that the test looks at"
+    assert not list(tmp_path.iterdir())
+
+
+@requires_caffe
 def test_an_abort_while_running_loses_the_net(caffe: CaffeProcess) -> None:
     caffe.load(CONVOLUTION, BLOBS)
     with pytest.raises(CaffeAbortError, match="Input size incompatible"):
