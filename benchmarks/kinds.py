@@ -3,10 +3,10 @@
     python benchmarks/kinds.py [--caffe-python PYTHON] [--threads N] [--rounds N] [--only NAME] [--json]
 
 OpenPose's body network at 368 x 368 and three recurrent networks, all with seeded weights: a captioner's step by step
-(LRCN), lines of text behind convolutions, frames of speech. Both get the same float blobs and give all outputs, equal to
-1e-4 of each blob's largest before anything is timed; Caffe's time is its forward alone, ours the whole call. They take
-turns, each warms up in its turn, and figures are medians. ``show`` is the time of a whole process, from command to last
-line, on a prototxt of 1,000 layers. Exit status 1 if a bound is missed.
+(LRCN), lines of text behind convolutions, frames of speech. Both get the same float blobs and give all outputs, equal
+to 1e-4 of each blob's largest before anything is timed; Caffe's time is its forward alone, ours the whole call. They
+take turns, each warms up in its turn, and figures are medians. ``show`` is the time of a whole process, from command to
+last line, on a prototxt of 1,000 layers. Exit status 1 if a bound is missed.
 """
 
 from __future__ import annotations

@@ -103,8 +103,8 @@ def seeded_weights(
     Returns
     -------
     weights : dict of str to list of ndarray
-        With them every product's output (but a recurrence's) has a standard deviation within [0.7, 1.5] on such inputs, the last one's (the
-        logits) within [1, 2].
+        With them every product's output has a standard deviation within [0.7, 1.5] on such inputs, the last one's (the
+        logits) within [1, 2]; those of recurrences are bounded by themselves.
     exponents : dict of str to int
     """
     weights = {node.key: _blobs(node, seed, period) for node in network.nodes if node.blob_shapes}

@@ -125,8 +125,10 @@ def test_a_recurrence_forgets_what_it_saw_long_ago(kind: str) -> None:
     text = (
         'layer { name: "x" type: "Input" top: "x" top: "cont" input_param '
         "{ shape { dim: 60 dim: 2 dim: 40 } shape { dim: 60 dim: 2 } } }"
-        f'layer {{ name: "a" type: "{kind}" bottom: "x" bottom: "cont" top: "a" recurrent_param {{ num_output: 128 }} }}'
-        f'layer {{ name: "b" type: "{kind}" bottom: "a" bottom: "cont" top: "b" recurrent_param {{ num_output: 128 }} }}'
+    ) + "".join(
+        f'layer {{ name: "{top}" type: "{kind}" bottom: "{bottom}" bottom: "cont" top: "{top}" '
+        "recurrent_param { num_output: 128 } }"
+        for bottom, top in ("xa", "ab")
     )
     network = Network.from_text(text)
     weights, _ = seeded_weights(network)
