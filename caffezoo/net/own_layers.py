@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from caffezoo.errors import UsageError
-from caffezoo.net.layer import layer_types
+from caffezoo.net.registry import layer_types
 
 _loaded: dict[Path, tuple[str, ...]] = {}
 

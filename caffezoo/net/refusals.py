@@ -6,7 +6,7 @@ from caffezoo.errors import PrototxtError, UnknownLayerError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import Prototxt
 from caffezoo.formats.unknown_fields import StrayField, refuse
-from caffezoo.net.layer import layer_class, unknown_layer
+from caffezoo.net.registry import layer_class, unknown_layer
 
 SHOWN_LAYERS = 8
 """Layers that are named of one unknown type."""

@@ -10,8 +10,9 @@ import numpy as np
 
 from caffezoo.errors import UnknownLayerError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.given_shapes import shape_flags
 from caffezoo.net.host_layer import HostLayer
-from caffezoo.net.layer import Shape, register, shape_flags
+from caffezoo.net.layer import Shape, register
 from caffezoo.net.layers.proposal import MAX_ANCHORS, ProposalLayer, ProposalSettings, make_anchors
 from caffezoo.net.python_code import PyBlob, make_python_layer, may_run, one_line, python_host
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffezoo.net.layer import layer_types
+from caffezoo.net.registry import layer_types
 from tests.net.layers.cases import CASES, Case
 from tests.net.layers.fork_cases import FORK_CASES
 from tests.net.layers.map_cases import MAP_CASES
