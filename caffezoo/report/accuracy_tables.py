@@ -184,7 +184,7 @@ def measured_table(data: ZooData) -> Table:
 
 
 def precision_table(data: ZooData) -> Table:
-    """Measured errors of networks that were measured at several precisions on the same images, the most that each had."""
+    """Measured errors of networks at several precisions of the same images: of each network its largest set alone."""
     found: dict[_Condition, dict[str, AccuracyRow]] = {}
     for row in data.accuracy:
         found.setdefault(_Condition.of(row), {})[row.precision] = row
