@@ -74,13 +74,13 @@ class Network:
         notes: Iterable[str] = (),
     ) -> None:
         check_layers(prototxt)
-        check_structure(prototxt)
+        structure = check_structure(prototxt)
         self.prototxt = with_given_inputs(prototxt, inputs or {}, layer_types())
         check_types(self.prototxt)
         passed_over = check_fields(self.prototxt)
         self.path = prototxt.path
         self.name = prototxt.net.name
-        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *passed_over, *notes)))
+        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *structure, *passed_over, *notes)))
         found: dict[str, Shape] = {}
         self.nodes = self._infer(dict(inputs or {}), found)
         self.inputs: Mapping[str, Shape] = MappingProxyType(found)
