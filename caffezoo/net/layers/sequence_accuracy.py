@@ -113,7 +113,7 @@ class SequenceAccuracy(BlankAccuracy):
             [(e[0], len(b), len(a)) for e, (a, b) in zip(edits, pairs, strict=True)],
             [float(e[1]) for e in edits],
         )
-        return [np.mean(np.array(top, np.float32), axis=0, dtype=np.float32) for top in tops[: self.top_number]]
+        return [np.asarray(np.mean(top, axis=0), np.float32) for top in tops[: self.top_number]]
 
 
 MOST_EDITS = 10**6
