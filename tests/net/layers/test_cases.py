@@ -11,13 +11,15 @@ from tests.net.layers.fork_cases import FORK_CASES
 from tests.net.layers.label_cases import LABEL_CASES
 from tests.net.layers.map_cases import MAP_CASES
 from tests.net.layers.opencv_runs import DETECTION_TYPES
+from tests.net.layers.sampling_cases import SAMPLING_CASES
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
 WITHOUT_CASE = {"Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"} | {
     "Silence",
     "HDF5Output",
     *("CtcLoss", "WarpCTCLoss", "DenseBlock"),
-    *("BoxAnnotatorOHEM", "LabelsequenceAccuracy", "SequenceAccuracy"),
+    *("BoxAnnotatorOHEM", "LabelsequenceAccuracy", "SequenceAccuracy", "SegAccuracy"),
+    *("DenseImageData", "ImageSegData", "VideoData"),
 }
 """Types without a bottom or without a top, and those whose own tests hold them."""
 NOT_BATCH_FIRST = {
@@ -55,5 +57,8 @@ def test_case_matches_caffe(name: str) -> None:
 
 
 def test_every_layer_type_has_a_case() -> None:
-    layers = [c.layer for c in CASES.values()] + [f.case.layer for f in (FORK_CASES | MAP_CASES | LABEL_CASES).values()]
+    forks = (FORK_CASES | MAP_CASES | LABEL_CASES | SAMPLING_CASES).values()
+    layers = [c.layer for c in CASES.values()] + [fork.case.layer for fork in forks]
+        f.case.layer for f in (FORK_CASES | MAP_CASES | LABEL_CASES | SAMPLING_CASES).values()
+    ]
     assert {layer_proto(layer).type for layer in layers} | WITHOUT_CASE | DETECTION_TYPES == set(layer_types())
