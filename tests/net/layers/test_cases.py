@@ -10,6 +10,7 @@ from tests.net.layers.cases import CASES, Case
 from tests.net.layers.fork_cases import FORK_CASES
 from tests.net.layers.map_cases import MAP_CASES
 from tests.net.layers.opencv_runs import DETECTION_TYPES
+from tests.net.layers.tensor_cases import TENSOR_CASES
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
 WITHOUT_CASE = {"Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"} | {
@@ -52,5 +53,7 @@ def test_case_matches_caffe(name: str) -> None:
 
 
 def test_every_layer_type_has_a_case() -> None:
-    layers = [c.layer for c in CASES.values()] + [f.case.layer for f in (FORK_CASES | MAP_CASES).values()]
+    layers = [c.layer for c in CASES.values()] + [
+        f.case.layer for f in (FORK_CASES | MAP_CASES | TENSOR_CASES).values()
+    ]
     assert {layer_proto(layer).type for layer in layers} | WITHOUT_CASE | DETECTION_TYPES == set(layer_types())

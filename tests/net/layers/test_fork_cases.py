@@ -9,10 +9,11 @@ from caffezoo.net.graph import Network
 from caffezoo.net.onnx_graph import to_onnx
 from tests.net.layers.fork_cases import FORK_CASES, ForkCase
 from tests.net.layers.map_cases import MAP_CASES
+from tests.net.layers.tensor_cases import TENSOR_CASES
 from tests.net.layers.test_cases import bottoms
 from tests.oracle import assert_close, layer_proto, one_layer_net, onnx_outputs, seeded_blobs
 
-ALL = {**FORK_CASES, **MAP_CASES}
+ALL = {**FORK_CASES, **MAP_CASES, **TENSOR_CASES}
 names = pytest.mark.parametrize("name", ALL)
 
 
