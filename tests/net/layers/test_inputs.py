@@ -6,7 +6,7 @@ import pytest
 
 from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import make_layer
+from caffezoo.net.registry import make_layer
 from tests.oracle import layer_proto
 
 
