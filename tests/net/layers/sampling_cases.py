@@ -92,20 +92,6 @@ def hypercolumns(bottoms: Arrays, blobs: Arrays) -> Arrays:
     return [np.array(rows), normals.transpose(0, 2, 3, 1).reshape(-1, 3) / 128 - 1]
 
 
-def local(kernel: int, stride: int, pad: int) -> Formula:
-    def formula(bottoms: Arrays, blobs: Arrays) -> Arrays:
-        x = np.pad(bottoms[0], [(0, 0), (0, 0), (pad, pad), (pad, pad)])
-        high, wide = ((d - kernel) // stride + 1 for d in x.shape[2:])
-        y = np.zeros((len(x), len(blobs[0]), high, wide))
-        for n, m, i, j in np.ndindex(y.shape):
-            window = x[n, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel].ravel()
-            place = i * wide + j
-            y[n, m, i, j] = window @ blobs[0][m, 0, :, place] + (blobs[1][0, 0, m, place] if len(blobs) > 1 else 0)
-        return [y]
-
-    return formula
-
-
 def _resample(height: int, width: int, kind: str, antialias: bool = True) -> ForkCase:
     param = f"height: {height} width: {width} type: {kind} antialias: {str(antialias).lower()}"
     case = _one("Resample", f"resample_param {{ {param} }}", (2, 2, 6, 9))
@@ -138,14 +124,8 @@ SAMPLING_CASES: dict[str, ForkCase] = {
             (2, 3, 8, 4),
             (2, 1, 2, 1),
             top="y z",
-        ),  # fmt: skip
+        ),
         hypercolumns,
-    ),
-    "local": ForkCase(
-        _one("Local", "local_param { num_output: 3 kernel_size: 3 stride: 2 pad: 1 }", (2, 2, 5, 6)), local(3, 2, 1)
-    ),
-    "local_without_bias": ForkCase(
-        _one("Local", "local_param { num_output: 2 kernel_size: 2 bias_term: false }", (2, 3, 3, 4)), local(2, 1, 0)
     ),
     "batch_reduction": ForkCase(
         _one("BatchReduction", "batch_reduction_param { reduction_param { axis: 1 operation: MEAN } }", (2, 5, 3)),
