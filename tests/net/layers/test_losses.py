@@ -91,7 +91,7 @@ def test_the_second_top_of_the_loss_is_the_softmax() -> None:
 
 
 def test_a_second_top_takes_two_loss_weights() -> None:
-    with pytest.raises(ShapeError, match="two loss_weight"):
+    with pytest.raises(ShapeError, match="with 2 tops takes 2 loss_weight"):
         make_layer(layer_proto(_text("SoftmaxWithLoss", "", "y z"))).top_shapes([(3, 4), (3,)])
 
 
