@@ -20,7 +20,7 @@ F = np.float32
 
 def triangle(d: np.ndarray) -> np.ndarray:
     """Return the weight of a pixel at distance d: 1 at 0, 0 from 1 on."""
-    return np.maximum(1 - abs(d), 0)
+    return np.asarray(np.maximum(1 - abs(d), 0))
 
 
 def cubic(d: np.ndarray) -> np.ndarray:
@@ -32,13 +32,13 @@ def cubic(d: np.ndarray) -> np.ndarray:
 
 def rounded(place: np.ndarray) -> np.ndarray:
     """Return whole numbers; halves go away from 0, as C's ``round`` has them."""
-    return (np.sign(place) * np.floor(abs(place) + 0.5)).astype(int)
+    return np.asarray(np.sign(place) * np.floor(abs(place) + 0.5), np.int64)
 
 
 def normalised(matrix: np.ndarray) -> np.ndarray:
     """Return lines of weights whose sum is 1, or that are 0."""
     total = matrix.sum(1, keepdims=True)
-    return (matrix / np.where(total == 0, 1, total)).astype(np.float32)
+    return np.asarray(matrix / np.where(total == 0, 1, total), np.float32)
 
 
 class ResizedMap(Layer):
@@ -91,7 +91,7 @@ class Resample(ResizedMap):
 
     def _matrices(self, bottom: Shape, top: Shape) -> tuple[np.ndarray, np.ndarray]:
         ratios = [F(size) / F(out) for size, out in zip(bottom[2:], top[2:], strict=True)]
-        smooth = bool(self.param.antialias) and max(ratios) > 1
+        smooth = bool(self.param.antialias) and bool(max(ratios) > 1)
         found = [
             self._weights(size, out, ratio, other, smooth)
             for size, out, ratio, other in zip(bottom[2:], top[2:], ratios, reversed(ratios), strict=True)
@@ -102,7 +102,7 @@ class Resample(ResizedMap):
         place = np.arange(out, dtype=F) * ratio + other / F(2) - F(0.5)
         pixels, centre = np.arange(size), rounded(place)[:, None]
         if self.param.type == pb.ResampleParameter.NEAREST:
-            return (pixels == centre.clip(0, size - 1)).astype(np.float32)
+            return np.asarray(pixels == centre.clip(0, size - 1), np.float32)
         weight, reach = (triangle, 2) if self.param.type == pb.ResampleParameter.LINEAR else (cubic, 4)
         scale = F(1) / ratio if smooth else F(1)
         radius = 2 if ratio < 1 else math.ceil(reach / scale)
