@@ -144,10 +144,12 @@ def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]
 
 def _dense_block(node: Node, draws: list[np.ndarray]) -> list[np.ndarray]:
     count = node.layer.param.numTransition
-    filters = [d * _fan_in_gain(d.shape) for d in draws[:count]]
-    centres = [1, 0, 0, 1]  # of scales, shifts, means and variances
-    rest = [np.float32(centres[i // count]) + d * np.float32(0.25) for i, d in enumerate(draws[count:-1])]
-    return [*filters, *rest, np.ones_like(draws[-1])]
+    centres = [1, 0, 0, 1]  # of scales, shifts, means and variances, which stand behind each kind of filters
+    found = [
+        np.float32(centres[i // count % 5 - 1]) + d * np.float32(0.25) if i // count % 5 else d * _fan_in_gain(d.shape)
+        for i, d in enumerate(draws[:-1])
+    ]
+    return [*found, np.ones_like(draws[-1])]
 
 
 def _fan_in_gain(shape: Shape) -> np.float32:

@@ -137,3 +137,8 @@ class PythonProposal(ProposalLayer, Python):
 
 
 _KNOWN: dict[tuple[str, str], type[Python]] = {("rpn.proposal_layer", "ProposalLayer"): PythonProposal}
+
+
+def is_known(param: pb.PythonParameter) -> bool:
+    """Whether a Python layer is run here without its code."""
+    return (param.module, param.layer) in _KNOWN

@@ -7,9 +7,7 @@ import pytest
 
 from caffezoo.net.registry import layer_types
 from tests.net.layers.cases import CASES, Case
-from tests.net.layers.fork_cases import FORK_CASES
-from tests.net.layers.label_cases import LABEL_CASES
-from tests.net.layers.map_cases import MAP_CASES
+from tests.net.layers.every_fork_case import EVERY_FORK_CASE, OWN_TESTS
 from tests.net.layers.opencv_runs import DETECTION_TYPES
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
@@ -55,5 +53,7 @@ def test_case_matches_caffe(name: str) -> None:
 
 
 def test_every_layer_type_has_a_case() -> None:
-    layers = [c.layer for c in CASES.values()] + [f.case.layer for f in (FORK_CASES | MAP_CASES | LABEL_CASES).values()]
-    assert {layer_proto(layer).type for layer in layers} | WITHOUT_CASE | DETECTION_TYPES == set(layer_types())
+    layers = [c.layer for c in CASES.values()] + [f.case.layer for f in EVERY_FORK_CASE.values()]
+    assert {layer_proto(layer).type for layer in layers} | WITHOUT_CASE | OWN_TESTS | DETECTION_TYPES == set(
+        layer_types()
+    )
