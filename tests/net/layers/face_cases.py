@@ -44,9 +44,7 @@ FACE_CASES: Mapping[str, ForkCase] = {
         lambda x, b: [x[0].reshape(3, 8) @ unit(b[0]).T + b[1]],
     ),
     "inner_product_normalized_rows": ForkCase(
-        _one(
-            "InnerProduct", "inner_product_param { num_output: 5 axis: 2 normalize: true bias_term: false }", (3, 4, 6)
-        ),
+        _one("InnerProduct", "inner_product_param { num_output: 5 axis: 2 normalize: true }", (3, 4, 6)),
         lambda x, b: [np.einsum("nck,ok->nco", x[0], unit(b[0])) + b[1]],
     ),
     "inner_product_of_bottoms": ForkCase(

@@ -13,6 +13,7 @@ import numpy as np
 from tests.net.layers.cases import _many
 from tests.net.layers.fork_cases import Arrays, ForkCase
 from tests.net.layers.fork_formulas import Formula
+from tests.oracle import layer_proto
 
 DISTANCES = ((4, 5), (4,))
 
@@ -103,7 +104,7 @@ def _distances(kind: str, param: str, formula: Formula, smooth: bool = True) -> 
     return ForkCase(_many(kind, param, *DISTANCES, top="y z", classes=5, low=0.0), formula, smooth)
 
 
-FORMULA_CASES: Mapping[str, ForkCase] = {
+FORMULAS: Mapping[str, ForkCase] = {
     "general_contrastive": _distances(
         "GeneralContrastiveLoss",
         "general_contrastive_loss_param { positive_margin: 0.2 negative_margin: 0.7 negative_weight: 0.5 }",
@@ -165,4 +166,8 @@ FORMULA_CASES: Mapping[str, ForkCase] = {
         f_measure(False, 0.3),
         smooth=False,
     ),
+}
+
+OWN_TESTS = {layer_proto(fork.case.layer).type for fork in FORMULAS.values()} | {
+    *("ImageLabelmapData", "DataHeatmap", "CPMData"),
 }

@@ -13,11 +13,11 @@ from caffezoo.net.onnx_graph import to_onnx
 from tests.engines.networks import requires_torch
 from tests.net.layers.draws import SEEDS, cases
 from tests.net.layers.fork_cases import ForkCase
-from tests.net.layers.formula_cases import FORMULA_CASES
+from tests.net.layers.formula_cases import FORMULAS
 from tests.net.layers.test_cases import bottoms
 from tests.oracle import assert_close, layer_proto, one_layer_net, seeded_blobs
 
-names = pytest.mark.parametrize("name", FORMULA_CASES)
+names = pytest.mark.parametrize("name", FORMULAS)
 
 
 def network_of(fork: ForkCase) -> Network:
@@ -36,7 +36,7 @@ def by_formula(fork: ForkCase, network: Network, inputs: dict[str, np.ndarray]) 
 @pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=requires_torch)])
 @names
 def test_an_engine_gives_the_formula(name: str, engine: str) -> None:
-    fork = FORMULA_CASES[name]
+    fork = FORMULAS[name]
     network, inputs = network_of(fork), bottoms(fork.case)
     wanted = by_formula(fork, network, inputs)
     with create_engine(engine, network, outputs=list(wanted), threads=1) as run:
@@ -50,7 +50,7 @@ def test_an_engine_gives_the_formula(name: str, engine: str) -> None:
 @cases(4)
 @given(seed=SEEDS)
 def test_drawn_values_give_the_formula(name: str, seed: int) -> None:
-    fork = FORMULA_CASES[name]
+    fork = FORMULAS[name]
     network, inputs = network_of(fork), bottoms(fork.case, seed)
     layer = network.nodes[-1].layer
     found = layer.host(list(inputs.values()), network.weights.get(network.nodes[-1].key, ()))  # type: ignore[attr-defined]
@@ -58,12 +58,12 @@ def test_drawn_values_give_the_formula(name: str, seed: int) -> None:
         assert_close(y, x, f"top {top}")
 
 
-@pytest.mark.parametrize("name", [name for name, fork in FORMULA_CASES.items() if fork.smooth])
+@pytest.mark.parametrize("name", [name for name, fork in FORMULAS.items() if fork.smooth])
 def test_gradients_are_those_of_the_function(name: str) -> None:
     torch = pytest.importorskip("torch")
     from caffezoo.net.torch_module import to_torch
 
-    fork = FORMULA_CASES[name]
+    fork = FORMULAS[name]
     module = to_torch(network_of(fork)).double()
     tensors = [torch.from_numpy(x).double() for x in bottoms(fork.case).values()]
     labels = fork.case.labels % len(tensors) if fork.case.classes else None
@@ -79,12 +79,12 @@ def test_gradients_are_those_of_the_function(name: str) -> None:
 
 def test_no_standard_operators_say_it() -> None:
     with pytest.raises(LoweringError, match="no form in standard ONNX operators"):
-        to_onnx(network_of(FORMULA_CASES["ordinal_loss"]))
+        to_onnx(network_of(FORMULAS["ordinal_loss"]))
 
 
 @pytest.mark.parametrize(("name", "label"), [("ordinal_loss", 7), ("general_triplet", 5)])
 def test_a_label_that_is_no_class_is_refused(name: str, label: float) -> None:
-    fork = FORMULA_CASES[name]
+    fork = FORMULAS[name]
     inputs = bottoms(fork.case)
     inputs["x1"] = np.full_like(inputs["x1"], label)
     network = network_of(fork)
