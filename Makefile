@@ -41,7 +41,7 @@ lock:  ## write requirements/ anew, keeping the versions that fit (UPGRADE=1: th
 	.lock/bin/python tools/lock.py --uv .lock/bin/uv $(if $(UPGRADE),--upgrade)
 
 bench: .venv/.test  ## ratios against real Caffe (after `make oracle`) and against what runs underneath
-	@status=0; for part in engines evaluation formats fetch report training; do \
+	@status=0; for part in engines precision evaluation formats fetch report training detection kinds; do \
 	  echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
 
 oracle:  ## real Caffe, where a Python 3.7-3.9 exists, and OpenCV's Caffe importer, each in a venv of its own

@@ -1,203 +1,125 @@
-"""Engines against real Caffe, and against the same network exported by torch, on the same two cores.
+"""Engines against each other and against real Caffe: what a user gets in steady state, and a first call after a pause.
 
-    python benchmarks/engines.py [--caffe-python PYTHON] [--torch-python PYTHON] [--rounds N] [--json]
+    python benchmarks/engines.py                    # four networks, with real Caffe, each held against `caffezoo time`
+    python benchmarks/engines.py --record           # the same, and README's table of speed comes from it:
+    caffezoo tables --table speed
+    python benchmarks/engines.py --all --record     # every network of the zoo: the default engine against the others
+    caffezoo tables --table speed-all
 
-All runners of a network take turns within one run, so that a slow minute of the machine hits them alike; figures are
-medians. Batch 1, float32, seeded weights. Caffe's time is its forward alone; ours is the whole call from an image of
-bytes to probabilities. Against torch's export both take the same float blob. Exit status 1 if a ratio is missed.
+Batch 1, float32, weights by formula, blobs as input. Contenders take turns in blocks of several calls, each in a
+process of its own that sleeps meanwhile; the first two calls of a block do not count towards the steady time, and the
+first is the cold one. Half-way, while all sleep, `caffezoo time` measures the default engine: its figure has to be the
+same within --tolerance. torch runs the folded network, as `caffezoo evaluate --engine torch` does; real Caffe's time is
+its forward alone. Exit status 1 if a ratio is missed, or `caffezoo time` disagrees.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from contest import Contest, arguments, installed, job
+from onnx_file import OnnxFile
 
-from caffezoo.engines.registry import create_engine
-from caffezoo.engines.seeding import seeded_inputs, seeded_weights
-from caffezoo.net.graph import Network
-from caffezoo.net.transform import Transform
+from caffezoo.engines.registry import DEFAULT_ENGINE
+from caffezoo.timing.contender import Contender, take_turns
+from caffezoo.timing.subjects import Settings
+from caffezoo.zoo.index import load_index
 
-ROOT = Path(__file__).resolve().parent.parent
-TRANSFORM = Transform((103.94, 116.78, 123.68), (58.8, 58.8, 58.8))
-NETWORKS = {
-    "resnet50": ("prototxt/resnet/deploy_resnet50.prototxt", 4.0),
-    "dpn-92": ("prototxt/dpn/deploy_dpn-92.prototxt", 3.5),
-    "inception-v3": ("prototxt/inception/deploy_inception-v3.prototxt", 4.0),
-    "mobilenet-v1": ("prototxt/mobilenet/deploy_mobilenet-v1-1.0.prototxt", 7.0),
-}
-"""File, and how many times Caffe's speed is wanted."""
+NETWORKS = {"resnet50": 4.0, "dpn-92": 3.5, "inception-v3": 4.0, "mobilenet-v1-1.0": 11.0}
+"""How many times Caffe's speed is wanted."""
+OTHERS = ("onnxruntime", "torch")
+MAX_SLOWER = 0.06
+"""By what share the default engine may be slower than the fastest on any network."""
 TORCH_RATIO = 0.97
-REST_S = 0.3
-"""Pause between runners: BLAS and TBB threads of the last one stop spinning."""
-
-Runner = Callable[[], float]
 
 
-def timed(run: Callable[[], Any]) -> Runner:
-    """Return a runner that gives the seconds of a call."""
-
-    def measure() -> float:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-
-    return measure
-
-
-def medians(runners: dict[str, Runner], rounds: int) -> dict[str, float]:
-    """Run all in turns and return each one's median, ms."""
-    times: dict[str, list[float]] = {name: [] for name in runners}
-    for index in range(rounds + 2):
-        for name, run in runners.items():
-            seconds = run()
-            if index > 1:
-                times[name].append(1e3 * seconds)
-            time.sleep(REST_S)
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
-def network_with_weights(path: str) -> Network:
-    """Return a network of the zoo with seeded weights, batch 1."""
-    network = Network.load(ROOT / path).reshaped(batch=1)
-    return network.with_weights(seeded_weights(network)[0])
+def against_caffe(contest: Contest, names: list[str], tolerance: float) -> bool:
+    """Compare engines and real Caffe on some networks; return whether all ratios are as wanted."""
+    good = True
+    engines = installed([DEFAULT_ENGINE, *OTHERS])
+    if contest.options.caffe_python is None:
+        print("no real Caffe: `make oracle`, or --caffe-python; its rows are left out", file=sys.stderr)
+    else:
+        engines.append("caffe")
+    for name in names:
+        print(name, flush=True)
+        work = job(name)
+        entrants = contest.run(
+            [(work, engine, "float32") for engine in engines], checked=DEFAULT_ENGINE, tolerance=tolerance
+        )
+        found = {e.engine: e for e in entrants}
+        if "caffe" in found:
+            ratio = found["caffe"].ms / found[DEFAULT_ENGINE].ms
+            wanted = NETWORKS.get(name, 1.0)
+            good &= ratio >= wanted
+            print(
+                f"  {DEFAULT_ENGINE} is {ratio:.2f}x of real Caffe (wanted {wanted:g}): "
+                f"{'ok' if ratio >= wanted else 'MISSED'}",
+                flush=True,
+            )
+    return good and not contest.apart
 
 
-def against_caffe(path: str, caffe_python: str | None, threads: int, rounds: int) -> dict[str, float]:
-    """Return medians, ms, of the engines and of real Caffe on one network."""
-    network = network_with_weights(path)
-    ((_, _, height, width),) = network.inputs.values()
-    images = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
-    runners: dict[str, Runner] = {}
-    engines = []
-    for name in ("openvino", "onnxruntime"):
-        engine = create_engine(name, network, transform=TRANSFORM, threads=threads)
-        engines.append(engine)
-        runners[name] = timed(lambda engine=engine: engine.run(images))  # type: ignore[misc]
-    caffe: Any = create_engine("caffe", network, transform=TRANSFORM, threads=threads, caffe_python=caffe_python)
-    engines.append(caffe)
-
-    def forward() -> float:
-        caffe.run(images)
-        return float(caffe.forward_seconds)
-
-    runners["caffe"] = forward
-    try:
-        return medians(runners, rounds)
-    finally:
-        for engine in engines:
-            engine.close()
+def every_network(contest: Contest, names: list[str]) -> bool:
+    """Compare the default engine with the others on every network; return whether it is never much slower."""
+    engines = installed([DEFAULT_ENGINE, *OTHERS])
+    worst: list[tuple[float, str, str]] = []
+    for number, name in enumerate(names, 1):
+        print(f"{name} ({number} of {len(names)})", flush=True)
+        entrants = {e.engine: e for e in contest.run([(job(name), engine, "float32") for engine in engines])}
+        if DEFAULT_ENGINE in entrants and len(entrants) > 1:
+            best = min(entrants.values(), key=lambda e: e.ms)
+            worst.append((entrants[DEFAULT_ENGINE].ms / best.ms - 1, name, best.engine))
+    slower = sorted(((s, n, e) for s, n, e in worst if s > 0), reverse=True)
+    print(f"{DEFAULT_ENGINE} is the fastest on {len(worst) - len(slower)} of {len(worst)} networks")
+    for share, name, engine in slower:
+        print(f"  {name}: {share:.1%} slower than {engine}{'' if share <= MAX_SLOWER else ': MISSED'}")
+    return all(share <= MAX_SLOWER for share, _, _ in slower)
 
 
-def against_torch(torch_python: str, threads: int, rounds: int) -> dict[str, float]:
-    """Return medians, ms, of our engine and of torch's own ONNX of ResNet-50 in OpenVINO, on the same float blob."""
-    import openvino
-
-    network = network_with_weights(NETWORKS["resnet50"][0])
-    blob = seeded_inputs(network, batch=1)
+def against_torch_export(contest: Contest) -> bool:
+    """Compare our ResNet-50 with torch's own ONNX of it in OpenVINO; return whether ours is as fast."""
     with tempfile.TemporaryDirectory() as folder:
-        file = str(Path(folder) / "resnet50.onnx")
-        script = str(Path(__file__).with_name("torch_resnet50.py"))
-        subprocess.run([torch_python, script, file], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        core = openvino.Core()
-        config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-        request = core.compile_model(core.read_model(file), "CPU", config).create_infer_request()
-    with create_engine("openvino", network, threads=threads) as engine:
-        runners = {
-            "openvino": timed(lambda: engine.run(blob)),
-            "torch export": timed(lambda: request.infer(list(blob.values()), share_inputs=True)),
-        }
-        return medians(runners, rounds)
-
-
-def matrix_peak_gflops() -> float:
-    """Return the best of twenty float32 products of 2048 x 2048 matrices in numpy, GFLOP/s: no engine can be faster."""
-    a, b = np.random.default_rng(0).random((2, 2048, 2048), dtype=np.float32)
-    return 2 * 2048**3 / min(timed(lambda: a @ b)() for _ in range(20)) / 1e9
-
-
-def machine() -> dict[str, Any]:
-    """Return what the times depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    names = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_VERBOSE")
-    return {
-        "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
-        "float32 matrix peak GFLOP/s": round(matrix_peak_gflops(), 1),
-        **{n: os.environ.get(n, "unset") for n in names},
-    }
+        file = Path(folder) / "resnet50.onnx"
+        script = Path(__file__).with_name("torch_resnet50.py")
+        done = subprocess.run([sys.executable, str(script), str(file)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"left out: torch's export: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            return True
+        print("resnet50, exported by torch and run by OpenVINO", flush=True)
+        o, work = contest.options, job("resnet50")
+        settings = Settings("openvino", threads=o.threads, backward=False)
+        with Contender(work, settings) as ours, Contender(OnnxFile(str(file), work), settings) as theirs:
+            turns = take_turns([ours, theirs], blocks=o.blocks, block_s=o.block_seconds)
+    ratio = turns[1].steady.median_ms / turns[0].steady.median_ms
+    print(
+        f"  ours is {ratio:.2f}x of torch's export (wanted {TORCH_RATIO}): {'ok' if ratio >= TORCH_RATIO else 'MISSED'}"
+    )
+    return ratio >= TORCH_RATIO
 
 
 def main() -> int:
-    """Measure, print, and return 1 if a ratio is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    oracle = ROOT / ".oracle" / "bin" / "python"
-    parser.add_argument(
-        "--caffe-python", default=os.environ.get("CAFFE_PYTHON") or (oracle if oracle.exists() else None)
-    )
-    parser.add_argument("--torch-python", default=os.environ.get("TORCH_PYTHON"))
-    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """Measure, print, and return 1 if something is missed."""
+    parser = arguments(__doc__)
+    parser.add_argument("--networks", nargs="*", metavar="NET", help="default: four, with --all every one")
+    parser.add_argument("--all", action="store_true", help="the installed engines on every network, without Caffe")
+    parser.add_argument("--tolerance", type=float, default=5.0, help="percent (default: 5)")
     options = parser.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    result: dict[str, Any] = {"machine": machine(), "threads": options.threads, "rounds": options.rounds, "ratios": []}
-
-    def report(network: str, times: dict[str, float], other: str, wanted: float) -> None:
-        ratio = times[other] / times["openvino"]
-        giga = 2e-9 * Network.load(ROOT / NETWORKS[network][0]).reshaped(batch=1).macs
-        needed = giga / (times[other] / wanted / 1e3)
-        result["ratios"].append(
-            {
-                "network": network,
-                "against": other,
-                "ratio": ratio,
-                "wanted": wanted,
-                "median_ms": times,
-                "openvino_gflops": giga / (times["openvino"] / 1e3),
-                "wanted_gflops": needed,
-            }
-        )
-        if not options.json:
-            figures = "  ".join(f"{name} {ms:.1f} ms" for name, ms in times.items())
-            verdict = "ok" if ratio >= wanted else "MISSED"
-            print(
-                f"{network:13s} {figures}  openvino is {ratio:.2f}x of {other} (wanted {wanted:g}: "
-                f"{needed:.0f} GFLOP/s, it runs at {giga / times['openvino'] * 1e3:.0f}): {verdict}",
-                flush=True,
-            )
-
-    if not options.json:
-        print(", ".join(f"{k} {v}" for k, v in result["machine"].items()), flush=True)
-    if options.caffe_python is None:
-        print("no real Caffe: `make oracle`, or --caffe-python; its ratios are left out", file=sys.stderr)
+    start = time.monotonic()
+    contest = Contest("all" if options.all else "engines", options)
+    if options.all:
+        good = every_network(contest, options.networks or list(load_index()))
     else:
-        for name in options.networks:
-            path, wanted = NETWORKS[name]
-            report(
-                name, against_caffe(path, str(options.caffe_python), options.threads, options.rounds), "caffe", wanted
-            )
-    if options.torch_python is None:
-        print("no torch: --torch-python or TORCH_PYTHON; its ratio is left out", file=sys.stderr)
-    elif "resnet50" in options.networks:
-        times = against_torch(options.torch_python, options.threads, 2 * options.rounds)
-        report("resnet50", times, "torch export", TORCH_RATIO)
-    if options.json:
-        print(json.dumps(result))
-    return int(any(r["ratio"] < r["wanted"] for r in result["ratios"]))
+        names = options.networks or list(NETWORKS)
+        good = against_caffe(contest, names, options.tolerance / 100)
+        if "resnet50" in names:
+            good &= against_torch_export(contest)
+    print(f"{time.monotonic() - start:.0f} s")
+    return int(not good)
 
 
 if __name__ == "__main__":

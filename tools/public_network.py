@@ -10,24 +10,18 @@ import json
 import re
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from public_refusals import own_modules, refused_by_caffe  # noqa: E402
+from public_shapes import LABEL, given_by_trying  # noqa: E402
 
 TOLERANCE = 1e-4
-GUESSES = [
-    *((3, 227, 227), (3, 224, 224), (3, 300, 300), (3, 32, 32), (1, 28, 28), (3, 64, 64), (1, 32, 32), (3, 321, 321)),
-    *((3, 360, 480), (3, 512, 512), (1, 64, 64), (3, 96, 96)),
-]
-"""Channels, height and width of images that a data layer may have held."""
-CLIMB_S = 40.0
-"""Seconds that shapes of a file's data are looked for, one by one."""
-LABEL = re.compile(r"label|lbl|target|truth|\bgt|_gt|sim\b|class|sentence|word", re.I)
 MARKER = re.compile(r"cont|clip|mask|ind|indicator|.*_cont", re.I)
 
 
@@ -54,65 +48,7 @@ def load(path: str) -> tuple[Any, bool]:
             return network, True
     if "--shape" not in str(first):
         raise first
-    layers = filter_net(read_prototxt(path, lenient=lenient)).net.layer
-    tops = [top for layer in layers if not layer.bottom and layer.type != "Input" for top in layer.top]
-    behind = {t for i, t in enumerate(tops) if i and "data" not in t}
-    furthest = first
-    for image in GUESSES:
-        tried = [(2,), (2, 1, *image[1:]), *((2, width) for width in range(1, 7))]
-        for labels in tried:
-            shapes = {t: labels if LABEL.search(t) or t in behind else (2, *image) for t in tops}
-            network, error = attempt(inputs=shapes, lenient=lenient)
-            if error is None:
-                return network, True
-            if "--shape" not in str(error):
-                furthest = error
-            fitting = re.search(r"have \(([\d, ]+)\) and \(", str(error))  # a loss says what its targets must be
-            if fitting and len(tried) < 12:
-                tried.append(tuple(int(d) for d in fitting[1].split(",") if d.strip()))
-    network = climbed(attempt, tops, behind, furthest, lenient)
-    if network is not None:
-        return network, True
-    raise furthest
-
-
-def climbed(attempt: Any, tops: list[str], behind: set[str], furthest: Any, lenient: bool) -> Any:
-    """Return the network with a shape of its own for each top of the data layers, or None.
-
-    One top after the other is changed, and a change stays where the layer that is refused comes later in the file.
-    """
-    started = time.monotonic()
-    for image in GUESSES[:8]:
-        shapes = {t: (2,) if LABEL.search(t) or t in behind else (2, *image) for t in tops}
-        network, error = attempt(inputs=shapes, lenient=lenient)
-        while error is not None:
-            best, step = reached(error), None
-            numbers = {int(n) for n in re.findall(r"\d+", error.message) if 0 < int(n) <= 4096}
-            said = {
-                tuple(int(d) for d in re.findall(r"\d+", t)) for t in re.findall(r"[(]((?:\d+, ?)+\d*)[)]", str(error))
-            }
-            wanted = [*said, (2,), *((2, n) for n in sorted(numbers | {1, 2, 3, 4, 5, 6})), (2, 1, *image[1:])]
-            wanted += [(2, n, *image[1:]) for n in sorted(numbers)] + [(2, *other) for other in GUESSES]
-            for top, shape in ((t, s) for t in tops for s in wanted):
-                if time.monotonic() - started > CLIMB_S:
-                    return None
-                network, error = attempt(inputs={**shapes, top: shape}, lenient=lenient)
-                if error is None:
-                    return network
-                if reached(error) > best:
-                    best, step = reached(error), (top, shape)
-                    break
-            if step is None:
-                break
-            shapes[step[0]] = step[1]
-            network, error = attempt(inputs=shapes, lenient=lenient)
-    return None
-
-
-def reached(error: Any) -> int:
-    """Return the line of the file that an error stands at, 0 for none."""
-    line = re.search(r":(\d+): layer", str(error))
-    return int(line[1]) if line else 0
+    return given_by_trying(filter_net(read_prototxt(path, lenient=lenient)), first), True
 
 
 def smaller(network: Any, most_macs: float) -> Any:
@@ -168,6 +104,20 @@ def weights_of(network: Any) -> Any:
     return seeded_weights(network, exponents={}, period=4099)[0]
 
 
+def make_matrices(network: Any) -> None:
+    """Write, as a seeded one, every infogain matrix that is not there: into the folder that this process runs in."""
+    from caffezoo.engines.seeding import hashed_uniform
+    from caffezoo.formats.binaryproto import write_binaryproto
+
+    for node in network.nodes:
+        source = node.layer.proto.infogain_loss_param.source
+        if node.layer.type == "InfogainLoss" and source and len(node.bottom_shapes) == 2 and not Path(source).exists():
+            classes = node.bottom_shapes[0][node.layer.along(node.bottom_shapes)]
+            if not Path(source).is_absolute():
+                Path(source).parent.mkdir(parents=True, exist_ok=True)
+                write_binaryproto(Path(source), np.abs(hashed_uniform(source, (1, classes, classes))))
+
+
 def distance(found: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
     """Return the largest difference by the largest value; inf where shapes, NaN or infinities differ."""
     if found.shape != wanted.shape:
@@ -203,16 +153,31 @@ def boxes(found: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def judged_by_caffe(path: str, network: Any, inputs: Any, raw: bool) -> dict[str, np.ndarray]:
+    """Return real Caffe's outputs of the file as it is, or with inputs in place of its data layers.
+
+    The ``param`` of a BatchNorm, which only training reads, goes where Caffe ends itself over it (since 1.0 it does).
+    """
     from caffezoo.engines.caffe_process import CaffeProcess
+    from caffezoo.errors import CaffeAbortError
     from caffezoo.formats.prototxt import write_prototxt
     from caffezoo.net.plain import as_deploy
     from tests.oracle import oracle_python
 
-    text = Path(path).read_text("utf-8", "replace") if raw else write_prototxt(as_deploy(network))
-    text = re.sub(r"engine\s*:\s*CUDNN", "engine: CAFFE", text)  # a Caffe without a GPU ends itself over it
-    with CaffeProcess(oracle_python(), threads=1, timeout_s=120) as process:
-        process.load(text, network.weights, inputs={k: v.shape for k, v in inputs.items()})
-        return process.run(inputs)
+    net = as_deploy(network)
+    for layer in net.layer:
+        if layer.type == "BatchNorm":
+            layer.ClearField("param")
+    texts = [Path(path).read_text("utf-8", "replace")] * raw + [write_prototxt(net)]
+    for left, text in zip(reversed(range(len(texts))), texts, strict=True):
+        text = re.sub(r"engine\s*:\s*CUDNN", "engine: CAFFE", text)  # a Caffe without a GPU ends itself over it
+        try:
+            with CaffeProcess(oracle_python(), threads=1, timeout_s=120) as process:
+                process.load(text, network.weights, inputs={k: v.shape for k, v in inputs.items()})
+                return process.run(inputs)
+        except CaffeAbortError as error:
+            if "Cannot configure batch normalization" not in error.message or not left:
+                raise
+    raise AssertionError
 
 
 def judge(path: str, network: Any, inputs: Any, found: Any, raw: bool) -> dict[str, Any]:
@@ -261,7 +226,8 @@ def judge(path: str, network: Any, inputs: Any, found: Any, raw: bool) -> dict[s
 
 def one(args: argparse.Namespace) -> None:
     """Run one file; what is known so far stands in the result's file."""
-    from caffezoo.errors import CaffeAbortError, PrototxtError, ZooError
+    from caffezoo.errors import PrototxtError, ZooError
+    from tests.oracle import oracle_python
 
     limit = args.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -276,30 +242,45 @@ def one(args: argparse.Namespace) -> None:
         network, guessed = load(args.file)
         note(layers=len(network.nodes), guessed=guessed, why="while it was run")
         full = network.macs
+        whole = dict(network.inputs)
         network = smaller(network, args.most_gmacs * 1e9)
+        resized = any(s[2:] != whole[name][2:] for name, s in network.inputs.items())
         note(gmacs=round(full / 1e9, 2), run_gmacs=round(network.macs / 1e9, 2))
+        make_matrices(network)
         network = network.with_weights(weights_of(network))
         inputs = inputs_of(network)
         from caffezoo.engines.registry import create_engine
 
         with create_engine("openvino", network, threads=args.threads) as engine:
             found = engine.run(inputs)
-        raw = not guessed and all(n.layer.type == "Input" for n in network.nodes if n.layer.is_input)
+        raw = not guessed and not resized and all(n.layer.type == "Input" for n in network.nodes if n.layer.is_input)
         note(state="only here", why="", caffe="not judged: beyond its limits")
         note(**{"caffe": "", **judge(args.file, network, inputs, found, raw)})
     except ZooError as error:
-        note(state="refused", error=type(error).__name__, why=str(error)[:600])
+        note(state="refused", error=type(error).__name__, why=str(error)[:600], own=own_modules(args.file))
+        caffe = ""
         if isinstance(error, PrototxtError):
-            from caffezoo.engines.caffe_process import CaffeProcess
-            from tests.oracle import oracle_python
+            caffe = refused_as_it_is(args.file)
+        elif not known["own"]:
+            caffe = refused_by_caffe(args.file, oracle_python())
+        if caffe:
+            note(state="no network", caffe=caffe)
 
-            try:
-                with CaffeProcess(oracle_python(), threads=1, timeout_s=60) as process:
-                    process.load(Path(args.file).read_text("utf-8", "replace"))
-            except CaffeAbortError:
-                note(state="no network")
-            except ZooError:
-                pass
+
+def refused_as_it_is(path: str) -> str:
+    """Return real Caffe's words of a file that it refuses; empty where it takes it, or where there is no Caffe."""
+    from caffezoo.engines.caffe_process import CaffeProcess
+    from caffezoo.errors import CaffeAbortError, ZooError
+    from tests.oracle import oracle_python
+
+    try:
+        with CaffeProcess(oracle_python(), threads=1, timeout_s=60) as process:
+            process.load(Path(path).read_text("utf-8", "replace"))
+    except CaffeAbortError as error:
+        return error.message[:200]
+    except ZooError:
+        pass
+    return ""
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def run(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Return what became of one file."""
     with tempfile.TemporaryDirectory() as work:
         said = Path(work) / "said.json"
-        command = [sys.executable, str(WORKER), str(path), str(said)]
+        command = [sys.executable, str(WORKER), str(path.resolve()), str(said)]
         command += [
             "--memory-mb",
             str(args.memory_mb),
@@ -51,7 +51,7 @@ def run(path: Path, args: argparse.Namespace) -> dict[str, Any]:
         env = {**os.environ, "GLOG_minloglevel": "2", "OMP_NUM_THREADS": str(args.threads)}
         try:
             done = subprocess.run(
-                command, env=env, capture_output=True, timeout=args.timeout, text=True, errors="replace"
+                command, cwd=work, env=env, capture_output=True, timeout=args.timeout, text=True, errors="replace"
             )
             log = done.stderr.strip().splitlines() if done.returncode else []
         except subprocess.TimeoutExpired:
@@ -82,7 +82,7 @@ def table(results: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 def of_users(found: dict[str, Any]) -> bool:
     """Whether a file is refused because it holds Python code of its author's, which is not part of it."""
-    return found["state"] == "refused" and "of Python module" in found["why"]
+    return found["state"] == "refused" and bool(found.get("own"))
 
 
 HEAD = ["kind", "files", *STATES, "runs", "own code", "runs of the rest"]

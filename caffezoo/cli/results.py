@@ -43,6 +43,7 @@ RESULTS_HELP = "Folder of the results, for --record. Default: results/ of the ch
 _SHOWN = {
     "accuracy": "run date network crops crop_size images top1_error top5_error engine precision data".split(),
     "time": "run date network crop_size batch_size forward_ms backward_ms engine precision threads device".split(),
+    "speed": "run date benchmark network batch_size what engine precision milliseconds cpu".split(),
     "training": "run date network iterations final_loss learning_rate engine precision device".split(),
     "confusion": "run label guess images".split(),
     "layers": "run position layer layer_type forward_ms backward_ms".split(),

@@ -13,7 +13,7 @@ from caffezoo.cli import recipes
 from caffezoo.cli.console import say, shown
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.cli.progress import progress
-from caffezoo.errors import ImageError, UsageError
+from caffezoo.errors import ImageError, ShapeError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,6 +148,7 @@ def open_model(arguments: NetworkArguments, asked: Asked, options: RunOptions) -
 
 def _of_images(model: Model, places: list[str]) -> tuple[dict[str, NDArray[np.float32]], list[str], int]:
     """Return blobs with a row an image, the images' names, and how many cannot be read."""
+    from caffezoo.evaluation.features import ONE_BY_ONE
     from caffezoo.evaluation.image_objects import name_of
     from caffezoo.evaluation.named_images import named_images
 
@@ -156,7 +157,9 @@ def _of_images(model: Model, places: list[str]) -> tuple[dict[str, NDArray[np.fl
     found: dict[str, NDArray[np.float32]] = {}
     unreadable: list[int] = []
     with progress(len(images)) as show:
-        for number, one in enumerate(model.image_blobs(images, tuple(model.outputs))):
+        # A blob of boxes has no batch axis: at batch 1 it is the one image's.
+        batch = 1 if len(images) == 1 else None
+        for number, one in enumerate(model.image_blobs(images, tuple(model.outputs), batch)):
             show(number + 1, "")
             if isinstance(one, ImageError):
                 unreadable.append(number)
@@ -165,6 +168,12 @@ def _of_images(model: Model, places: list[str]) -> tuple[dict[str, NDArray[np.fl
             for blob, row in one.items():
                 if blob not in found:
                     found[blob] = np.full((len(images), *row.shape), np.nan, np.float32)
+                elif row.shape != found[blob].shape[1:]:
+                    raise ShapeError(
+                        f"blob '{blob}' has shape {list(row.shape)} here, {list(found[blob].shape[1:])} before",
+                        where=names[number],
+                        hint=ONE_BY_ONE,
+                    )
                 found[blob][number] = row
     if not found:
         raise ImageError(f"none of the {len(images)} images can be read", where=names[0] if names else None)

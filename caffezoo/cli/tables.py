@@ -52,7 +52,8 @@ def tables(
     elsewhere.
 
     Tables: original-errors, original-cost, accuracy, cost, preprocessing, time, lite, applications, measured,
-    precision. Published figures name their source, measured ones are in italics, `..` stands where nothing is known.
+    precision, speed, speed-all, speed-precision. Published figures name their source, measured ones are in italics,
+    `..` stands where nothing is known.
 
     Examples:
 

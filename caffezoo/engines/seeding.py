@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
 
 EXPONENT_LIMIT = 30
+RECURRENT = frozenset({"LSTM", "RNN", "Lstm", "ConvLSTM"})
+"""Types whose state goes on from step to step. Their tops are bounded already; to scale their weights until those are
+of order one would make the recurrence chaotic: the last bit of the first step then decides the last step."""
 
 
 def hashed_uniform(key: str, shape: Sequence[int], period: int | None = None) -> np.ndarray:
@@ -101,7 +104,7 @@ def seeded_weights(
     -------
     weights : dict of str to list of ndarray
         With them every product's output has a standard deviation within [0.7, 1.5] on such inputs, the last one's (the
-        logits) within [1, 2].
+        logits) within [1, 2]; those of recurrences are bounded by themselves.
     exponents : dict of str to int
     """
     weights = {node.key: _blobs(node, seed, period) for node in network.nodes if node.blob_shapes}
@@ -119,6 +122,9 @@ def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]
     draws = [hashed_uniform(f"{seed}:{node.name}:{i}", shape, period) for i, shape in enumerate(node.blob_shapes)]
     if node.layer.type == "DenseBlock":
         return _dense_block(node, draws)
+    if node.layer.type in RECURRENT:
+        half = np.float32(0.5)
+        return [d * (half * _fan_in_gain(d.shape) if d.ndim > 1 else np.float32(0.125)) for d in draws]
     if node.macs:
         return [draws[0] * _fan_in_gain(node.blob_shapes[0]), *(np.float32(0.125) * d for d in draws[1:])]
     kind = node.layer.type
@@ -138,10 +144,12 @@ def _blobs(node: Node, seed: int, period: int | None = None) -> list[np.ndarray]
 
 def _dense_block(node: Node, draws: list[np.ndarray]) -> list[np.ndarray]:
     count = node.layer.param.numTransition
-    filters = [d * _fan_in_gain(d.shape) for d in draws[:count]]
-    centres = [1, 0, 0, 1]  # of scales, shifts, means and variances
-    rest = [np.float32(centres[i // count]) + d * np.float32(0.25) for i, d in enumerate(draws[count:-1])]
-    return [*filters, *rest, np.ones_like(draws[-1])]
+    centres = [1, 0, 0, 1]  # of scales, shifts, means and variances, which stand behind each kind of filters
+    found = [
+        np.float32(centres[i // count % 5 - 1]) + d * np.float32(0.25) if i // count % 5 else d * _fan_in_gain(d.shape)
+        for i, d in enumerate(draws[:-1])
+    ]
+    return [*found, np.ones_like(draws[-1])]
 
 
 def _fan_in_gain(shape: Shape) -> np.float32:
@@ -182,7 +190,7 @@ def _measure(network: Network, seed: int, low: float, high: float) -> dict[str, 
 
 
 def _is_product(node: Node) -> bool:
-    return node.macs > 0 and bool(node.blob_shapes)
+    return node.macs > 0 and bool(node.blob_shapes) and node.layer.type not in RECURRENT
 
 
 class _Normalised:

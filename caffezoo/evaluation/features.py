@@ -14,6 +14,7 @@ from caffezoo.evaluation.image_objects import ImageLike
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.reading import one_cv2_thread, prepare_ahead
 
+ONE_BY_ONE = "give one image at a time; caffezoo detect is for boxes"
 Features = dict[str, NDArray[np.float32]]
 
 
@@ -52,7 +53,8 @@ def image_features(
     size = engine.batch_size
     for blob in blobs:
         if engine.network.shape(blob)[:1] != (size,):
-            raise ShapeError(f"blob '{blob}' of shape {list(engine.network.shape(blob))} has no batch axis")
+            shape = list(engine.network.shape(blob))
+            raise ShapeError(f"blob '{blob}' of shape {shape} has no batch axis", hint=ONE_BY_ONE)
     pixels = np.empty((size, *protocol.crop_size, protocol.channels), protocol.input_dtype)
     rgb = protocol.channel_order == "RGB"
     found: list[ImageError | None] = []

@@ -84,12 +84,20 @@ def _place(prototxt: Prototxt, line: int) -> str:
     return f"{prototxt.path}:{line}" if line else prototxt.path
 
 
-def check_structure(prototxt: Prototxt) -> None:
+def check_structure(prototxt: Prototxt) -> list[str]:
     """Check the names of one phase's net: every bottom made before it is read, every blob made once.
 
     Layers may share a name, or have none, as in Caffe.
 
     Call it on what `filter_net` returns: a train_val file holds two data layers that make the same blobs.
+
+    Returns
+    -------
+    list of str
+        What Caffe refuses and has one meaning all the same: a layer that works in place on a blob which another reads
+        before it. Caffe copies a blob with several readers, so that the layer's bottom is no longer its top
+        (``Top blob 'x' produced by multiple sources``, net.cpp); OpenCV runs such files, and the earlier reader sees
+        the values from before.
 
     Raises
     ------
@@ -98,6 +106,8 @@ def check_structure(prototxt: Prototxt) -> None:
         the same index).
     """
     makers: dict[str, str] = {}
+    readers: dict[str, str] = {}
+    notes: list[str] = []
     for layer, line in zip(prototxt.net.layer, prototxt.lines, strict=True):
         where = _place(prototxt, line)
         for bottom in layer.bottom:
@@ -111,7 +121,15 @@ def check_structure(prototxt: Prototxt) -> None:
             if top in makers and not in_place:
                 message = f"layer '{layer.name}': top '{top}' is already made by layer '{makers[top]}'"
                 raise PrototxtError(message, where=where, hint="give it a name of its own")
+            reader = readers.pop(top, None)
+            if in_place and (reader is not None or list(layer.bottom).count(top) > 1):
+                what = "it reads twice" if reader is None else f"layer '{reader}' has read already"
+                notes.append(
+                    f"{where}: layer '{layer.name}' works in place on '{top}', which {what}: Caffe refuses this"
+                )
             makers[top] = layer.name
+        readers |= {bottom: layer.name for bottom in layer.bottom if bottom not in layer.top}
+    return notes
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

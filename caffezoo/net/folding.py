@@ -21,7 +21,8 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
-from caffezoo.net.layer import Affine, BlobId, Layer, make_layer
+from caffezoo.net.layer import Affine, BlobId, Layer
+from caffezoo.net.registry import make_layer
 
 
 @dataclass(frozen=True)

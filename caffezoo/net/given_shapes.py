@@ -1,16 +1,19 @@
-"""Sources of data that are no layer type here: inputs, where the caller gives all their tops a shape."""
+"""Shapes that the caller gives: the flags for them, and sources of data that are no layer type here as inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import Prototxt
-from caffezoo.net.layer import Shape, layer_class
+
+if TYPE_CHECKING:
+    from caffezoo.net.layer import Shape
 
 
-def with_given_inputs(prototxt: Prototxt, shapes: Mapping[str, Shape]) -> Prototxt:
+def with_given_inputs(prototxt: Prototxt, shapes: Mapping[str, Shape], known: Container[str]) -> Prototxt:
     """Return a prototxt with Input layers for the layers of unknown types that read nothing and whose tops are given.
 
     Parameters
@@ -18,10 +21,12 @@ def with_given_inputs(prototxt: Prototxt, shapes: Mapping[str, Shape]) -> Protot
     prototxt : Prototxt
     shapes : mapping of str to shape
         By blob; those of other layers' tops do not matter here.
+    known : container of str
+        The layer types that have a class.
     """
 
     def given(layer: pb.LayerParameter) -> bool:
-        source = bool(layer.top) and not layer.bottom and layer_class(layer.type) is None
+        source = bool(layer.top) and not layer.bottom and layer.type not in known
         return source and all(top in shapes for top in layer.top)
 
     if not any(map(given, prototxt.net.layer)):
@@ -33,3 +38,9 @@ def with_given_inputs(prototxt: Prototxt, shapes: Mapping[str, Shape]) -> Protot
             param = pb.InputParameter(shape=[pb.BlobShape(dim=shapes[top]) for top in layer.top])
             layer.CopyFrom(pb.LayerParameter(name=layer.name, type="Input", top=layer.top, input_param=param))
     return replace(prototxt, net=net)
+
+
+def shape_flags(blobs: Sequence[str]) -> str:
+    """Return the flags that give the tops of a source of images a shape: what a message advises."""
+    shapes = ("1,3,224,224", *["1"] * len(blobs))
+    return " ".join(f"--shape {blob}={shape}" for blob, shape in zip(blobs, shapes, strict=False))

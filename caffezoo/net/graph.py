@@ -24,9 +24,10 @@ from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
 from caffezoo.net.given_shapes import with_given_inputs
-from caffezoo.net.layer import BlobId, Shape, make_layer
+from caffezoo.net.layer import BlobId, Shape
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
-from caffezoo.net.refusals import check_fields, check_layers, check_types
+from caffezoo.net.refusals import check_fields, check_layers, check_types, surplus_params
+from caffezoo.net.registry import layer_types, make_layer
 
 __all__ = ["Network", "Node", "Weights"]
 
@@ -73,15 +74,16 @@ class Network:
         notes: Iterable[str] = (),
     ) -> None:
         check_layers(prototxt)
-        check_structure(prototxt)
-        self.prototxt = with_given_inputs(prototxt, inputs or {})
+        structure = check_structure(prototxt)
+        self.prototxt = with_given_inputs(prototxt, inputs or {}, layer_types())
         check_types(self.prototxt)
         passed_over = check_fields(self.prototxt)
         self.path = prototxt.path
         self.name = prototxt.net.name
-        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *passed_over, *notes)))
         found: dict[str, Shape] = {}
         self.nodes = self._infer(dict(inputs or {}), found)
+        said = (*prototxt.warnings, *structure, *passed_over, *surplus_params(self.nodes), *notes)
+        self.notes = tuple(dict.fromkeys(said))
         self.inputs: Mapping[str, Shape] = MappingProxyType(found)
         shared_blobs(self.nodes)
         read = {b for node in self.nodes for b in node.bottoms}

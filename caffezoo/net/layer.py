@@ -1,4 +1,4 @@
-"""The seam for layers: one class a Caffe layer type, registered under its name.
+"""The seam for layers: one class a Caffe layer type, registered under its name in the table of ``net/registry.py``.
 
 Everything the program knows of a layer type stands in its class: how many bottoms and tops it takes, the shapes of its
 tops and blobs, its cost, its ONNX form, its torch form and, where Caffe's own releases lack it, its form in plain BVLC
@@ -10,19 +10,18 @@ or say that they need it fixed (``LayerScope.fix_batch``).
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
-from caffezoo.errors import ShapeError, UnknownLayerError, UnknownNameError
+from caffezoo.errors import ShapeError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.extra_fields import extra_fields
+from caffezoo.net.own_fields import read_message
+from caffezoo.net.registry import register as register  # the seam: a file of layers imports it from here
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -86,6 +85,8 @@ class Layer:
     """
 
     param_name: ClassVar[str | None] = None
+    own_fields: ClassVar[Mapping[str, Any] | None] = None  # of param_name where caffe.proto lacks it
+    idle_fields: ClassVar[frozenset[str]] = frozenset()  # the layer's fields of its fork that change no top
     bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
     top_count: ClassVar[tuple[int, int | None]] = (1, 1)
     is_input: ClassVar[bool] = False
@@ -103,7 +104,7 @@ class Layer:
         self.proto = proto
         self.where = where
         self.phase: int = proto.phase if proto.HasField("phase") else phase
-        self.param: Any = getattr(proto, self.param_name) if self.param_name else None
+        self.param: Any = self._read_param()
         self._check_count("bottom", len(proto.bottom), self.bottom_count)
         self.top_number = max(len(proto.top), self.top_count[0]) if self.auto_tops else len(proto.top)
         """Tops that the layer makes: those of the prototxt, and the one that Caffe adds to a loss without any."""
@@ -274,7 +275,12 @@ class Layer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.param = getattr(self.proto, self.param_name) if self.param_name else None
+        self.param = self._read_param()
+
+    def _read_param(self) -> Any:
+        if self.param_name and self.own_fields is not None:
+            return read_message(self.extra, self.param_name, self.own_fields, self.fail)
+        return getattr(self.proto, self.param_name) if self.param_name else None
 
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
         """Raise a ShapeError that names this layer."""
@@ -298,77 +304,3 @@ class Layer:
         if not -limit <= value < limit:
             self.fail(f"axis {value} is out of range for a blob with {rank} axes")
         return value + limit if value < 0 else value
-
-
-SURE = 0.8
-"""Ratio from which a layer type counts as a misspelt one: many of Caffe's types are alike."""
-
-_REGISTRY: dict[str, type[Layer]] = {}
-_L = TypeVar("_L", bound=type[Layer])
-
-
-def register(*types: str) -> Callable[[_L], _L]:
-    """Register a layer class under its Caffe type names.
-
-    Raises
-    ------
-    ValueError
-        If a type is registered already.
-    """
-
-    def decorate(cls: _L) -> _L:
-        for name in types:
-            if name in _REGISTRY:
-                raise ValueError(f"layer type {name} is registered twice: {_REGISTRY[name]} and {cls}")
-            _REGISTRY[name] = cls
-        return cls
-
-    return decorate
-
-
-def layer_types() -> Mapping[str, type[Layer]]:
-    """Return every registered layer class by its Caffe type, those that were registered last among them."""
-    _import_own()
-    return dict(sorted(_REGISTRY.items()))
-
-
-def layer_class(layer_type: str) -> type[Layer] | None:
-    """Return the class of a layer type, None if it has none."""
-    _import_own()
-    return _REGISTRY.get(layer_type)
-
-
-@cache
-def _import_own() -> None:
-    import caffezoo.net.layers as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-
-
-def make_layer(proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> Layer:
-    """Return the layer object of a LayerParameter.
-
-    Raises
-    ------
-    UnknownLayerError
-        If no class is registered for its type; the message carries the nearest types.
-    """
-    cls = layer_class(proto.type)
-    if cls is None:
-        raise unknown_layer(proto, where or None)
-    return cls(proto, where, phase)
-
-
-def unknown_layer(proto: pb.LayerParameter, where: str | None = None) -> UnknownLayerError:
-    """Return the error for one layer of a type that nobody has registered."""
-    hint = UnknownNameError("layer type", proto.type, layer_types(), cutoff=SURE).hint
-    if not proto.bottom and proto.top:
-        hint = f"its tops are inputs with {shape_flags(proto.top)}"
-    return UnknownLayerError(f"layer '{proto.name}': unknown layer type '{proto.type}'", where=where, hint=hint)
-
-
-def shape_flags(blobs: Sequence[str]) -> str:
-    """Return the flags that give the tops of a source of images a shape: what a message advises."""
-    shapes = ("1,3,224,224", *["1"] * len(blobs))
-    return " ".join(f"--shape {blob}={shape}" for blob, shape in zip(blobs, shapes, strict=False))

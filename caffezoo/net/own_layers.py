@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from caffezoo.errors import UsageError
-from caffezoo.net.layer import layer_types
+from caffezoo.net.registry import layer_types
 
 _loaded: dict[Path, tuple[str, ...]] = {}
 
@@ -54,3 +54,8 @@ def load_layers(file: str | PathLike[str]) -> tuple[str, ...]:
         raise UsageError("it registers no layer", where=str(file), hint='decorate a class with @register("Type")')
     _loaded[path] = found
     return found
+
+
+def loaded_files() -> tuple[Path, ...]:
+    """Return the files that were run, in order: what another process runs to know the same layers."""
+    return tuple(_loaded)

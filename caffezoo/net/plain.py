@@ -10,7 +10,8 @@ import numpy as np
 from caffezoo.errors import LoweringError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network, Node
-from caffezoo.net.layer import BlobId, Layer, make_layer
+from caffezoo.net.layer import BlobId, Layer
+from caffezoo.net.registry import make_layer
 
 
 def to_plain(network: Network) -> Network:

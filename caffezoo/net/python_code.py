@@ -49,6 +49,11 @@ def may_run() -> bool:
     return bool(_FOLDERS)
 
 
+def code_folders() -> tuple[str, ...]:
+    """Return the folders that the caller has named."""
+    return tuple(_FOLDERS)
+
+
 class PythonHost(Protocol):
     """Who runs Python layers in place of this module: a program that is itself the user's code."""
 

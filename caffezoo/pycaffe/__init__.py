@@ -65,7 +65,7 @@ _MODULES = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "pr
 
 def layer_type_list() -> list[str]:
     """Return the types of layers that there are."""
-    from caffezoo.net.layer import layer_types
+    from caffezoo.net.registry import layer_types
 
     return sorted(layer_types())
 

@@ -10,7 +10,8 @@ import numpy as np
 from caffezoo.errors import UsageError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import Prototxt
-from caffezoo.net.layer import Shape, make_layer
+from caffezoo.net.layer import Shape
+from caffezoo.net.registry import make_layer
 from caffezoo.pycaffe.blob import Blob
 
 

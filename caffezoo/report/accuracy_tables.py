@@ -184,11 +184,13 @@ def measured_table(data: ZooData) -> Table:
 
 
 def precision_table(data: ZooData) -> Table:
-    """Measured errors of networks that were measured at more than one precision on the same images."""
+    """Measured errors of networks at several precisions of the same images: of each network its largest set alone."""
     found: dict[_Condition, dict[str, AccuracyRow]] = {}
     for row in data.accuracy:
         found.setdefault(_Condition.of(row), {})[row.precision] = row
     several = {condition: rows for condition, rows in found.items() if len(rows) > 1}
+    most = {name: max(c.images for c in several if c.network == name) for name in {c.network for c in several}}
+    several = {condition: rows for condition, rows in several.items() if condition.images == most[condition.network]}
     precisions = list(dict.fromkeys(precision for rows in several.values() for precision in rows))
     rows = tuple(
         (

@@ -8,6 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+INSTRUCTIONS = (
+    *("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2", "sme"),
+)
+"""Of x86-64 and of ARM: which decide what bfloat16, float16 and int8 gain."""
+
 
 def provenance(command: Sequence[str]) -> dict[str, str]:
     """Return what a record needs beside its measurement.
@@ -39,6 +45,23 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine() or "unknown"
+
+
+def cpu_instructions() -> tuple[str, ...]:
+    """Return which of the instruction sets that decide a network's speed the CPU has, as Linux names them.
+
+    Empty where the system does not say.
+    """
+    known: set[str] = set()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                known = set(value.split())
+                break
+    except OSError:
+        pass
+    return tuple(name for name in INSTRUCTIONS if name in known)
 
 
 def without_home(path: str) -> str:

@@ -120,6 +120,39 @@ class TimeRow(Measured):
         return self
 
 
+class SpeedRow(Measured):
+    """One figure of a benchmark: engines in turns, a process each, on a machine that does nothing else.
+
+    Rows of one ``session`` were measured in the same turns, so that their ratios hold.
+    """
+
+    file = "speed.csv"
+
+    session: Moment
+    benchmark: Annotated[str, StringConstraints(pattern=r"^[a-z-]+$")]
+    what: Text
+    crop_size: Side
+    batch_size: Count
+    engine: Text
+    precision: Text
+    milliseconds: Milliseconds
+    spread_ms: Spread | None = None
+    lowest_block_ms: Milliseconds | None = None
+    highest_block_ms: Milliseconds | None = None
+    calls: Count
+    blocks: Count
+    memory_peak_bytes: Count | None = None
+    threads: Number
+    device: Text
+    cpu: Text
+    cores: Count
+    instructions: Text | None = None
+    prototxt_sha256: Sha256
+    versions: Pairs
+    command: Text
+    note: Text | None = None
+
+
 class TrainingRow(Measured):
     """One training, as far as it went; what its log does not tell is left out."""
 
@@ -193,5 +226,5 @@ class CurveRow(Detail):
     value: float
 
 
-MEASURED: tuple[type[Measured], ...] = (AccuracyRow, TimeRow, TrainingRow)
+MEASURED: tuple[type[Measured], ...] = (AccuracyRow, TimeRow, SpeedRow, TrainingRow)
 DETAILS: tuple[type[Detail], ...] = (LayerRow, ConfusionRow, CurveRow)

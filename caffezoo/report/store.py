@@ -1,8 +1,8 @@
 """The results store: CSV files that only grow.
 
-``accuracy.csv``, ``time.csv`` and ``training.csv`` hold a row a measurement; ``confusion.csv``, ``layer_time.csv`` and
-``training_curve.csv`` the details of their runs. A row is one line, so that a broken line spoils no other: reading
-gives the good rows and names the bad ones.
+``accuracy.csv``, ``time.csv``, ``speed.csv`` and ``training.csv`` hold a row a measurement; ``confusion.csv``,
+``layer_time.csv`` and ``training_curve.csv`` the details of their runs. A row is one line, so that a broken line spoils
+no other: reading gives the good rows and names the bad ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 from caffezoo.errors import ResultsError, UnknownNameError
 from caffezoo.report.row import Row
-from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, Detail, LayerRow, TimeRow, TrainingRow
+from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, Detail, LayerRow, SpeedRow, TimeRow, TrainingRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,7 @@ MAX_FILE_BYTES = 256 * 2**20
 TABLES: dict[str, type[Row]] = {
     "accuracy": AccuracyRow,
     "time": TimeRow,
+    "speed": SpeedRow,
     "training": TrainingRow,
     "confusion": ConfusionRow,
     "layers": LayerRow,
@@ -63,6 +64,10 @@ class Store:
     def time(self) -> Contents[TimeRow]:
         """Timed runs, oldest line first."""
         return self.read(TimeRow)
+
+    def speed(self) -> Contents[SpeedRow]:
+        """Figures of benchmarks, oldest line first."""
+        return self.read(SpeedRow)
 
     def training(self) -> Contents[TrainingRow]:
         """Trainings, oldest line first."""

@@ -14,6 +14,7 @@ from caffezoo.report.accuracy_tables import (
 )
 from caffezoo.report.cost_tables import cost_table, preprocessing_table
 from caffezoo.report.original_tables import original_cost_table, original_errors_table
+from caffezoo.report.speed_tables import speed_all_table, speed_precision_table, speed_table
 from caffezoo.report.table import Table
 from caffezoo.report.time_tables import time_table
 from caffezoo.report.zoo_data import ZooData
@@ -29,6 +30,9 @@ TABLES: dict[str, Callable[[ZooData], Table]] = {
     "applications": applications_table,
     "measured": measured_table,
     "precision": precision_table,
+    "speed": speed_table,
+    "speed-all": speed_all_table,
+    "speed-precision": speed_precision_table,
 }
 
 

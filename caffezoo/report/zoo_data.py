@@ -9,7 +9,7 @@ from pathlib import Path
 from caffezoo.errors import ZooError
 from caffezoo.report.costs import network_costs
 from caffezoo.report.published import Record
-from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, LayerRow, TimeRow, TrainingRow
+from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, LayerRow, SpeedRow, TimeRow, TrainingRow
 from caffezoo.report.store import Store
 from caffezoo.report.table import Cell, Span
 from caffezoo.zoo.index import Index
@@ -76,6 +76,11 @@ class ZooData:
     def time(self) -> tuple[TimeRow, ...]:
         """Good rows of networks that the index has, newest last."""
         return tuple(sorted((r for r in self.store.time().rows if r.network in self.index), key=lambda r: r.date))
+
+    @cached_property
+    def speed(self) -> tuple[SpeedRow, ...]:
+        """Good rows of networks that the index has, newest last."""
+        return tuple(sorted((r for r in self.store.speed().rows if r.network in self.index), key=lambda r: r.date))
 
     @cached_property
     def training(self) -> tuple[TrainingRow, ...]:

@@ -20,7 +20,8 @@ from caffezoo.formats.phases import filter_net
 from caffezoo.formats.prototxt import Prototxt
 from caffezoo.net.binding import bind
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import BlobId, Shape, make_layer
+from caffezoo.net.layer import BlobId, Shape
+from caffezoo.net.registry import make_layer
 from caffezoo.net.torch_layer import LayerModule, LearnedBlob
 from caffezoo.net.torch_module import NetworkModule, to_torch
 from caffezoo.training.feeds.base import Feed, FeedOptions, Prefetcher, make_feed

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from caffezoo.cli.main import main
+from caffezoo.engines.seeding import seeded_weights
 from caffezoo.formats.binaryproto import write_binaryproto
+from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.model.loading import load
 from caffezoo.model.model import Model
+from caffezoo.net.graph import Network
 from tests.model.files import write_example
 
 MEAN = ["--mean", "104 117 123", "--base-size", "40"]
@@ -91,6 +95,38 @@ def test_images_give_a_row_each(folder: Path, model: Model, capsys: pytest.Captu
     assert rows.tolist() == [False, True, False]
 
 
+def test_boxes_of_one_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A blob of boxes has no batch axis, and as many rows as objects were found."""
+    (tmp_path / "deploy.prototxt").write_text("""
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } }
+        layer { name: "loc" type: "Convolution" bottom: "data" top: "loc"
+                convolution_param { num_output: 4 kernel_size: 8 stride: 8 } }
+        layer { name: "conf" type: "Convolution" bottom: "data" top: "conf"
+                convolution_param { num_output: 2 kernel_size: 8 stride: 8 } }
+        layer { name: "priors" type: "PriorBox" bottom: "loc" bottom: "data" top: "priors"
+                prior_box_param { min_size: 8 } }
+        layer { name: "l" type: "Flatten" bottom: "loc" top: "l" }
+        layer { name: "c" type: "Flatten" bottom: "conf" top: "c" }
+        layer { name: "boxes" type: "DetectionOutput" bottom: "l" bottom: "c" bottom: "priors" top: "boxes"
+                detection_output_param { num_classes: 2 keep_top_k: 20 nms_param { nms_threshold: 0.5 top_k: 20 }
+                                         confidence_threshold: 0.1 } }
+    """)
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), rng.integers(0, 255, (40, 40, 3), np.uint8))
+    network = Network.load(tmp_path / "deploy.prototxt")
+    write_caffemodel(tmp_path / "net.caffemodel", network.prototxt.net, seeded_weights(network)[0])
+    flags = [*MEAN, "-o", "{d}/out.npz"]
+    status, _, err = run(capsys, tmp_path, "--input", "{d}/a.png", *flags)
+    assert status == 0, err
+    with np.load(tmp_path / "out.npz") as archive:
+        assert archive["boxes"].ndim == 4
+        assert archive["boxes"].shape[-1] == 7
+    status, _, err = run(capsys, tmp_path, "--input", "{d}/a.png", "--input", "{d}/b.png", *flags)
+    assert status == 1
+    assert "one image at a time" in err
+
+
 def test_several_inputs_arrays_images_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_example(tmp_path)
     (tmp_path / "deploy.prototxt").write_text("""
@@ -100,10 +136,6 @@ def test_several_inputs_arrays_images_and_numbers(tmp_path: Path, capsys: pytest
                 convolution_param { num_output: 8 kernel_size: 3 } }
         layer { name: "fc" type: "InnerProduct" bottom: "im_info" top: "file" inner_product_param { num_output: 2 } }
     """)
-    from caffezoo.engines.seeding import seeded_weights
-    from caffezoo.formats.caffemodel_writer import write_caffemodel
-    from caffezoo.net.graph import Network
-
     network = Network.load(tmp_path / "deploy.prototxt")
     weights = seeded_weights(network)[0]
     write_caffemodel(tmp_path / "net.caffemodel", network.prototxt.net, weights)

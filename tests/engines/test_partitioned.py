@@ -12,7 +12,7 @@ from caffezoo.engines.partitioned import PartitionedEngine
 from caffezoo.engines.registry import create_engine
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.errors import EngineError, LoweringError
-from caffezoo.net import layer as seam
+from caffezoo.net import registry
 from caffezoo.net.graph import Network
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.onnx_graph import to_onnx
@@ -43,9 +43,9 @@ class PositiveRows(HostLayer):
 
 @pytest.fixture(autouse=True)
 def _layer_of_tests() -> Iterator[None]:
-    seam.register("TestPositiveRows")(PositiveRows)
+    registry.register("TestPositiveRows")(PositiveRows)
     yield
-    del seam._REGISTRY["TestPositiveRows"]
+    del registry._REGISTRY["TestPositiveRows"]
 
 
 def _network() -> Network:

@@ -117,3 +117,27 @@ def test_huge_activations_end_in_finite_exponents() -> None:
     )
     exponents = seeded_weights(network)[1]
     assert 60 < exponents["fc"] <= 127
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+def test_a_recurrence_forgets_what_it_saw_long_ago(kind: str) -> None:
+    """Else the last bit of the first step decides the last step, and no two runtimes agree."""
+    text = (
+        'layer { name: "x" type: "Input" top: "x" top: "cont" input_param '
+        "{ shape { dim: 60 dim: 2 dim: 40 } shape { dim: 60 dim: 2 } } }"
+    ) + "".join(
+        f'layer {{ name: "{top}" type: "{kind}" bottom: "{bottom}" bottom: "cont" top: "{top}" '
+        "recurrent_param { num_output: 128 } }"
+        for bottom, top in ("xa", "ab")
+    )
+    network = Network.from_text(text)
+    weights, _ = seeded_weights(network)
+    inputs = seeded_inputs(network, batch=60)
+    inputs["cont"] = np.ones_like(inputs["cont"])
+    other = {**inputs, "x": inputs["x"].copy()}
+    other["x"][0] += np.float32(0.01)
+    with create_engine("openvino", network.with_weights(weights)) as engine:
+        a, b = (engine.run(x)["b"] for x in (inputs, other))
+    assert np.abs(a[0] - b[0]).max() > 1e-5
+    assert np.abs(a[-1] - b[-1]).max() < 1e-5
+    assert a.std() > 0.02

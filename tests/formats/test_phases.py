@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from caffezoo.errors import PrototxtError
+from caffezoo.engines.caffe_process import CaffeProcess
+from caffezoo.errors import CaffeAbortError, PrototxtError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.phases import check_structure, filter_net
 from caffezoo.formats.prototxt import parse_prototxt
+from tests.oracle import oracle_python, requires_caffe
 
 RULES = """layer { name: "always" }
 layer { name: "train" include { phase: TRAIN } }
@@ -79,10 +81,50 @@ def test_broken_structure_names_layer_and_line(text: str, line: int, message: st
 
 
 def test_in_place_layers_and_repeated_bottoms_are_fine() -> None:
-    check_structure(
+    notes = check_structure(
         parse_prototxt(
             'input: "x" input: "y" input_dim: [1, 1, 1, 1, 2, 2, 2, 2] '
             'layer { name: "a" bottom: "x" top: "x" } layer { name: "b" bottom: "x" bottom: "x" top: "z" } '
             'layer { name: "c" bottom: "y" bottom: "z" top: "y" top: "z" }'
         )
     )
+    assert not notes
+
+
+READ_BEFORE = {
+    "one reads, one is in place": ([("p", "q2"), ("p", "p")], True),
+    "in place as first bottom of two": ([("q p", "r"), ("p r", "p")], True),
+    "reads it twice in place": ([("p p", "p"), ("p", "r")], True),
+    "in place before any reads": ([("p", "p"), ("p p", "r")], False),
+    "another blob is read": ([("q", "r"), ("p", "p")], False),
+    "in place twice": ([("p", "p"), ("p", "p"), ("p q", "r")], False),
+}
+
+
+def read_before(layers: list[tuple[str, str]]) -> str:
+    text = 'input: "x" input_shape { dim: 1 dim: 2 } layer { name: "a" type: "Split" bottom: "x" top: "p" top: "q" }\n'
+    for i, (bottoms, top) in enumerate(layers):
+        names = bottoms.split()
+        text += f'layer {{ name: "l{i}" type: "{"Eltwise" if len(names) > 1 else "ReLU"}" '
+        text += "".join(f'bottom: "{name}" ' for name in names) + f'top: "{top}" }}\n'
+    return text
+
+
+@pytest.mark.parametrize("case", READ_BEFORE)
+def test_in_place_on_a_blob_that_was_read_is_said(case: str) -> None:
+    layers, refused = READ_BEFORE[case]
+    notes = check_structure(parse_prototxt(read_before(layers), "n.prototxt"))
+    assert len(notes) == refused
+    assert all("n.prototxt:" in note and "in place on 'p'" in note for note in notes)
+
+
+@requires_caffe
+@pytest.mark.parametrize("case", READ_BEFORE)
+def test_real_caffe_refuses_what_is_said_to_be_refused(case: str) -> None:
+    layers, refused = READ_BEFORE[case]
+    with CaffeProcess(oracle_python(), threads=1) as caffe:
+        if refused:
+            with pytest.raises(CaffeAbortError, match="multiple sources"):
+                caffe.load(read_before(layers))
+        else:
+            caffe.load(read_before(layers))

@@ -7,7 +7,8 @@ import pytest
 from caffezoo.errors import CaffeAbortError, PrototxtError
 from caffezoo.formats.prototxt import parse_prototxt
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import _REGISTRY, Layer, register
+from caffezoo.net.layer import Layer, register
+from caffezoo.net.registry import _REGISTRY
 from tests.oracle import caffe_process, requires_caffe
 
 INPUT = 'layer { name: "in" type: "Input" top: "a" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }\n'

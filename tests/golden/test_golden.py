@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from caffezoo.engines.registry import create_engine
-from caffezoo.net.layer import layer_types
 from caffezoo.net.onnx_graph import to_onnx
+from caffezoo.net.registry import layer_types
 from tests.golden import records
 from tests.golden.cases import CLASS_STEP, FOLDER, LAYERS, QUICK, ZOO, LayerCase, NetworkCase
 from tests.oracle import assert_close, onnx_outputs

@@ -12,8 +12,9 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.layer_keys import layer_keys
 from caffezoo.net.folding import fold
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import BlobId, Layer, layer_types, register
+from caffezoo.net.layer import BlobId, Layer, register
 from caffezoo.net.plain import to_plain
+from caffezoo.net.registry import layer_types
 from caffezoo.net.scores import with_scores
 
 SMALL = """

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import caffezoo.net.layer as layer_module
 import caffezoo.net.own_layers as own_layers
 from caffezoo.errors import PrototxtError, ShapeError, UnknownLayerError, UsageError
 from caffezoo.formats.extra_fields import extra_fields
 from caffezoo.formats.prototxt import parse_prototxt, write_prototxt
+from caffezoo.net import registry
 from caffezoo.net.folding import fold
 from caffezoo.net.graph import Network
 from caffezoo.net.onnx_graph import to_onnx
@@ -28,8 +28,8 @@ NET = 'input: "data" input_shape { dim: 2 dim: 3 }\n' + LAYER
 @pytest.fixture(autouse=True)
 def own_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what a test registers be gone after it."""
-    layer_module.layer_types()
-    monkeypatch.setattr(layer_module, "_REGISTRY", dict(layer_module._REGISTRY))
+    registry.layer_types()
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     monkeypatch.setattr(own_layers, "_loaded", {})
 
 

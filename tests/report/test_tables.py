@@ -194,3 +194,10 @@ def test_every_table_in_every_format(data: ZooData, form: str) -> None:
         text = FORMATS[form][1](table)
         assert all(len(row) == len(table.columns) for row in table.rows)
         assert text.endswith("\n")
+
+
+def test_precision_shows_the_largest_set_of_a_network_alone(data: ZooData) -> None:
+    for images in (20, 50000):
+        for precision in ("float32", "float16"):
+            data.store.append(record_rows(evaluation_record(images=images, precision=precision), "a"))
+    assert _texts(make_table("precision", data), "dpn-92")["data, images"] == "val, 50,000"

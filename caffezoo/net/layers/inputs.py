@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.first_record import database_image, find_source, hdf5_shapes, listed_image
-from caffezoo.net.layer import Layer, Shape, register, shape_flags
+from caffezoo.net.given_shapes import shape_flags
+from caffezoo.net.layer import Layer, Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope

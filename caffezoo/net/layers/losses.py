@@ -87,7 +87,7 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
     """``-log(max(softmax(x)[label], FLT_MIN))`` summed over labels and divided as ``normalization`` says.
 
     VALID: by labels that are not ignored; FULL: by all; BATCH_SIZE: by the axes before the class axis; NONE: by 1;
-    PRE_FIXED (R-FCN's fork): by ``pre_fixed_normalizer``. A second top is the softmax.
+    PRE_FIXED (R-FCN's fork): by ``pre_fixed_normalizer``; never by less than 1. A second top is the softmax.
     """
 
     param_name = "loss_param"
@@ -96,8 +96,10 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         self.along(bottoms)
-        if len(self.proto.top) == 2 and len(self.proto.loss_weight) != 2:
-            self.fail("with a second top takes two loss_weight", hint="give loss_weight: 1 loss_weight: 0")
+        tops = len(self.proto.top)
+        if tops > 1 and len(self.proto.loss_weight) != tops:
+            flags = " ".join(["loss_weight: 1", *["loss_weight: 0"] * (tops - 1)])
+            self.fail(f"with {tops} tops takes {tops} loss_weight", hint=f"give {flags}")
         return [(), bottoms[0]][: self.top_number]
 
     def class_axis(self) -> int:
@@ -116,22 +118,23 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
         counted, labels = self._counted(scope, self._labels(scope, axis), self.param)
         chosen = scope.op("GatherElements", softmax, labels, axis=axis)
         loss = scope.op("Neg", scope.op("Log", scope.op("Max", chosen, scope.const(SMALLEST))))
-        total = scope.op("ReduceSum", scope.op("Mul", loss, counted), keepdims=0)
+        each = scope.op("Mul", loss, counted)
+        total = scope.op("ReduceSum", each, keepdims=0)
         if self.normalization == pb.LossParameter.NONE:
-            return [total, softmax][: len(scope.node.tops)]
-        if self.normalization == pb.LossParameter.VALID:
+            divisor = scope.const(1.0)
+        elif self.normalization == pb.LossParameter.VALID:
             divisor = scope.op("ReduceSum", counted, keepdims=0)
         elif self.normalization == pb.LossParameter.PRE_FIXED:
-            return [scope.op("Div", total, scope.const(self.param.pre_fixed_normalizer)), softmax][
-                : len(scope.node.tops)
-            ]
+            divisor = scope.const(self.param.pre_fixed_normalizer)
         else:
             divisor = scope.op("Cast", scope.op("Size", labels), to=1)
             if self.normalization == pb.LossParameter.BATCH_SIZE:
                 inner = math.prod(scope.bottom_shapes[0][axis + 1 :])
                 divisor = scope.op("Div", divisor, scope.const(inner))
-        divisor = scope.op("Max", divisor, scope.const(1.0))
-        return [scope.op("Div", total, divisor), softmax][: len(scope.node.tops)]
+        found = [scope.op("Div", total, scope.op("Max", divisor, scope.const(1.0))), softmax]
+        if len(scope.node.tops) == 3:
+            found.append(scope.op("Reshape", each, scope.op("Shape", scope.bottoms[1])))
+        return found[: len(scope.node.tops)]
 
     def torch(self, scope: TorchScope) -> Compute:
         F, axis = scope.F, self.along(scope.bottom_shapes)
@@ -139,20 +142,21 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
         inner, fixed = math.prod(scope.bottom_shapes[0][axis + 1 :]), self.param.pre_fixed_normalizer
 
         def compute(own: Any, scores: Any, labels: Any) -> list[Any]:
+            like = labels.shape
             labels, counted = chosen(labels)
             # FLT_MIN bounds Caffe's probability from below, and so -log(probability) from above.
             # The bound is in the value alone: the gradient is the probability, less 1 at the label, everywhere.
             loss = -F.log_softmax(scores.float(), axis).gather(axis, labels)
             loss = loss - (loss.detach() - LARGEST_LOSS).clamp(min=0)
-            total = (loss * counted).sum()
+            each = loss * counted
             divisor: Any = 1.0
             if rule == pb.LossParameter.VALID:
                 divisor = counted.sum().clamp(min=1.0)
             elif rule == pb.LossParameter.PRE_FIXED:
-                divisor = fixed
+                divisor = max(fixed, 1.0)
             elif rule != pb.LossParameter.NONE:
                 divisor = labels.numel() / (inner if rule == pb.LossParameter.BATCH_SIZE else 1)
-            return [total / divisor, F.softmax(scores, axis)][:tops]
+            return [each.sum() / divisor, F.softmax(scores, axis), each.reshape(like)][:tops]
 
         return compute
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +24,10 @@ class PriorBox(Layer):
 
     Top: [1, 2, 4 P]: x1, y1, x2, y2 of every prior, and the variance of each. At a pixel stand, for each ``min_size``
     s with ``max_size`` m: s x s, sqrt(s m) x sqrt(s m), and s sqrt(r) x s / sqrt(r) for every other aspect ratio r (and
-    1 / r with ``flip``). ``fixed_size`` of a fork (FaceBoxes) repeats a box ``density`` x ``density`` times inside its
-    own size, in ratios ``fixed_ratio`` or else 1. With ``denser_prior_boxes`` (TextBoxes++) every prior is followed by
-    one half a step lower. Source: ``prior_box_layer.cpp`` of SSD.
+    1 / r with ``flip``). Before them stand those of ``fixed_size`` of a fork (FaceBoxes): a box repeated ``density`` x
+    ``density`` times inside its own size, in the ratios of ``fixed_ratio`` or else all, its x1 and y1 at least 0, x2
+    and y2 at most 1. With ``denser_prior_boxes`` (TextBoxes++) every prior of a ``min_size`` is followed by one half a
+    step lower. Source: ``prior_box_layer.cpp`` of SSD.
     """
 
     param_name = "prior_box_param"
@@ -38,10 +40,11 @@ class PriorBox(Layer):
             self.fail(f"takes two blobs with 4 axes, has {', '.join(str(b) for b in bottoms)}")
         self._check()
         height, width = bottoms[0][2:]
-        count = height * width * len(list(self._boxes_of_pixel(1.0, 1.0)))
-        if count > MAX_PRIORS:
-            self.fail(f"would make {count} priors, the limit is {MAX_PRIORS}")
-        return [(1, 2, 4 * count)]
+        most = MAX_PRIORS // (height * width)
+        boxes = sum(1 for _ in islice(self._boxes_of_pixel(1.0, 1.0), most + 1))
+        if boxes > most:
+            self.fail(f"would make more than {most} priors at each of {height} x {width} pixels, {MAX_PRIORS} together")
+        return [(1, 2, 4 * height * width * boxes)]
 
     def _check(self) -> None:
         p = self.param
@@ -77,14 +80,18 @@ class PriorBox(Layer):
     def _boxes_of_pixel(self, step_w: float, step_h: float) -> Iterator[tuple[float, float, float, float]]:
         """Yield shift of the centre in x and y, width and height of every prior of a pixel, in pixels of the image."""
         p = self.param
+        yield from self._tiled_boxes()
         for box in self._sized_boxes():
             yield box
             if p.denser_prior_boxes:
                 yield box[0], box[1] + step_h / 2, *box[2:]
+
+    def _tiled_boxes(self) -> Iterator[tuple[float, float, float, float]]:
+        p = self.param
         for size, density in zip(p.fixed_size, p.density, strict=True):
             dense = int(density)
             shift = int(size) // dense
-            for ratio in p.fixed_ratio or (1.0,):
+            for ratio in p.fixed_ratio or self._ratios():
                 for row in range(dense):
                     for column in range(dense):
                         x, y = (-int(size) / 2 + shift / 2 + k * shift for k in (column, row))
@@ -118,6 +125,9 @@ class PriorBox(Layer):
         boxes[..., 1] = (centre_y - shapes[:, 3] / 2) / image_h
         boxes[..., 2] = (centre_x + shapes[:, 2] / 2) / image_w
         boxes[..., 3] = (centre_y + shapes[:, 3] / 2) / image_h
+        tiled = boxes[:, :, : sum(1 for _ in self._tiled_boxes())]
+        np.maximum(tiled[..., :2], 0, out=tiled[..., :2])
+        np.minimum(tiled[..., 2:], 1, out=tiled[..., 2:])
         if p.clip:
             boxes = boxes.clip(0, 1)
         line = [float(v) for v in p.variance] or [0.1]

@@ -10,8 +10,9 @@ import numpy as np
 
 from caffezoo.errors import UnknownLayerError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.given_shapes import shape_flags
 from caffezoo.net.host_layer import HostLayer
-from caffezoo.net.layer import Shape, register, shape_flags
+from caffezoo.net.layer import Shape, register
 from caffezoo.net.layers.proposal import MAX_ANCHORS, ProposalLayer, ProposalSettings, make_anchors
 from caffezoo.net.python_code import PyBlob, make_python_layer, may_run, one_line, python_host
 
@@ -136,3 +137,8 @@ class PythonProposal(ProposalLayer, Python):
 
 
 _KNOWN: dict[tuple[str, str], type[Python]] = {("rpn.proposal_layer", "ProposalLayer"): PythonProposal}
+
+
+def is_known(param: pb.PythonParameter) -> bool:
+    """Whether a Python layer is run here without its code."""
+    return (param.module, param.layer) in _KNOWN

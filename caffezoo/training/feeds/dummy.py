@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffezoo.formats import caffe_pb2 as pb
-from caffezoo.net.layer import make_layer
+from caffezoo.net.registry import make_layer
 from caffezoo.training.feeds.base import Batch, Feed, FeedOptions, feeds
 from caffezoo.training.fillers import fill, is_constant
 

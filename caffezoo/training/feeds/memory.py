@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from caffezoo.formats import caffe_pb2 as pb
-from caffezoo.net.layer import make_layer
+from caffezoo.net.registry import make_layer
 from caffezoo.training.feeds.base import Batch, Feed, FeedOptions, feeds
 
 

@@ -174,6 +174,7 @@ CASES: dict[str, Case] = {
     ),
     "lstm": _many("LSTM", "recurrent_param { num_output: 3 }", (4, 2, 5), (4, 2), classes=2),
     "lstm_static": _many("LSTM", "recurrent_param { num_output: 3 }", (4, 2, 5), (4, 2), (2, 2, 3), labels=(1, 2)),
+    "lstm_unit": _many("LSTMUnit", "", (1, 3, 4), (1, 3, 16), (1, 3), top="c h", classes=2),
     "lstm_exposed": _many(
         "LSTM",
         "recurrent_param { num_output: 3 expose_hidden: true }",

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import ShapeError
-from caffezoo.net.layer import Affine, make_layer
+from caffezoo.net.layer import Affine
+from caffezoo.net.registry import make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe

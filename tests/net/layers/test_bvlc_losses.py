@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import LoweringError, ShapeError
 from caffezoo.formats import caffe_pb2 as pb
-from caffezoo.net.layer import make_layer
+from caffezoo.net.registry import make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -63,23 +64,36 @@ def test_parameters_that_do_not_fit_are_refused(was: str, is_: str) -> None:
         Network.from_text((CTC % 4).replace(was, is_))
 
 
+@pytest.mark.parametrize("bottleneck", [False, True])
 @pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=requires_torch)])
-def test_dense_block(engine: str) -> None:
-    text = """input: "x" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }
-    layer { name: "d" type: "DenseBlock" bottom: "x" top: "y"
-      denseblock_param { numTransition: 2 initChannel: 3 growthRate: 2 } }"""
+def test_dense_block(engine: str, bottleneck: bool) -> None:
+    text = f"""input: "x" input_shape {{ dim: 2 dim: 3 dim: 5 dim: 4 }}
+    layer {{ name: "d" type: "DenseBlock" bottom: "x" top: "y" denseblock_param {{
+      numTransition: 2 initChannel: 16 growthRate: 2 use_BC: {str(bottleneck).lower()} }} }}"""
     network = Network.from_text(text)
     blobs = seeded_weights(network, exponents={})[0]["d"]
-    blobs = [*blobs[:-1], np.full((1, 1, 1, 1), 2, np.float32)]
+    blobs = [*blobs[:-1], np.full(1, 2, np.float32)]
     x = hashed_uniform("x", (2, 3, 5, 4))
     with create_engine(engine, network.with_weights({"d": blobs}), threads=1) as run:
         found = run.run({"x": x})["y"]
+
+    def convolved(y: np.ndarray, kernel: np.ndarray, norm: Sequence[np.ndarray]) -> np.ndarray:
+        scale, shift, mean, variance = norm
+        y = np.maximum(scale * (y - mean / 2) / np.sqrt(variance / 2 + 1e-5) + shift, 0)
+        side = kernel.shape[2]
+        y, top = np.pad(y, ((0, 0), (0, 0), *((side // 2, side // 2),) * 2)), np.zeros((2, len(kernel), 5, 4))
+        for r, c in product(range(side), repeat=2):
+            flipped = y[:, :, side - 1 - r : side + 4 - r, side - 1 - c : side + 3 - c]
+            top += np.einsum("oc,nchw->nohw", kernel[:, :, r, c], flipped)
+        return top
+
     wanted = x.astype(np.float64)
     for i in range(2):
-        kernel, scale, shift, mean, variance = blobs[i:10:2]
-        y = np.maximum(scale * (wanted - mean / 2) / np.sqrt(variance / 2 + 1e-5) + shift, 0)
-        y, top = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1))), np.zeros((2, 2, 5, 4))
-        for r, c in product(range(3), repeat=2):
-            top += np.einsum("oc,nchw->nohw", kernel[:, :, r, c], y[:, :, 2 - r : 7 - r, 2 - c : 6 - c])
-        wanted = np.concatenate([wanted, top], 1)
+        kernel, *norm = blobs[i:10:2]
+        y = wanted
+        if bottleneck:
+            squeezing, *narrow = blobs[10 + i : 20 : 2]
+            assert squeezing.shape == (8, 3 + 2 * i, 1, 1)
+            y, norm = convolved(y, squeezing, norm), narrow
+        wanted = np.concatenate([wanted, convolved(y, kernel, norm)], 1)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import make_layer
 from caffezoo.net.onnx_graph import to_onnx
+from caffezoo.net.registry import make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases, shapes
 from tests.net.layers.runs import forward
 from tests.oracle import assert_layer_matches_caffe, layer_proto, onnx_outputs, requires_caffe
@@ -91,7 +91,7 @@ def test_the_second_top_of_the_loss_is_the_softmax() -> None:
 
 
 def test_a_second_top_takes_two_loss_weights() -> None:
-    with pytest.raises(ShapeError, match="two loss_weight"):
+    with pytest.raises(ShapeError, match="with 2 tops takes 2 loss_weight"):
         make_layer(layer_proto(_text("SoftmaxWithLoss", "", "y z"))).top_shapes([(3, 4), (3,)])
 
 

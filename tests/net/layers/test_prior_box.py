@@ -83,6 +83,45 @@ def test_the_size_of_the_image_may_be_given(size: str) -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
+def _openvino(rows: int, columns: int, height: int, width: int, **fields: object) -> np.ndarray:
+    """Return the priors of OpenVINO's operator, which Intel wrote after the forks' layer."""
+    import openvino as ov
+    from openvino import opset8 as ops
+
+    sizes = [ops.constant(np.array(s, np.int64)) for s in ((rows, columns), (height, width))]
+    zero = ops.parameter([1], np.float32)
+    given = {"min_size": [], "max_size": [], "aspect_ratio": [], "flip": False, "clip": False, **fields}
+    top = ops.add(ops.convert(ops.prior_box(*sizes, given), "f32"), zero)
+    return ov.compile_model(ov.Model([top], [zero]), "CPU")([np.zeros(1, np.float32)])[0]
+
+
+@cases(25)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(8, 40), st.integers(8, 40)),
+    st.lists(st.sampled_from([8.0, 16.0, 32.0, 50.0]), min_size=1, max_size=3, unique=True),
+    st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0]), min_size=3, max_size=3),
+    st.sampled_from([[], [1.0], [2.0]]),
+    st.sampled_from([[], [2.0], [2.0, 0.5]]),
+    st.sampled_from([0.25, 0.5]),
+)
+def test_dense_priors_match_openvino(
+    shape: tuple[int, int, int, int],
+    sizes: list[float],
+    densities: list[float],
+    fixed: list[float],
+    ratios: list[float],
+    offset: float,
+) -> None:
+    ratios = [] if fixed else ratios
+    lists = {"fixed_size": sizes, "density": densities[: len(sizes)], "fixed_ratio": fixed, "aspect_ratio": ratios}
+    wanted = _openvino(*shape, **lists, variance=[0.1, 0.1, 0.2, 0.2], step=16.0, offset=offset)
+    text = " ".join(f"{name}: {values}" for name, values in lists.items() if values)
+    param = f"step: 16 offset: {offset} flip: false variance: [0.1, 0.1, 0.2, 0.2] {text}"
+    bottoms = _bottoms(*shape)
+    top = engine_outputs(network_of(_text(param), bottoms), bottoms)["p"]
+    np.testing.assert_allclose(top[0], wanted, atol=1e-5)
+
+
 def test_dense_priors_tile_their_size() -> None:
     """Four boxes of 8 px, shifted by 4, whose centres lie 2 px around the pixel's (FaceBoxes)."""
     bottoms = _bottoms(1, 1, 16, 16)
@@ -105,7 +144,8 @@ def test_dense_priors_tile_their_size() -> None:
         ("min_size: 9 step: 3 step_w: 4", "not both"),
         ("fixed_size: 9", "one density"),
         ("fixed_size: 9 density: 1e9", "density must be"),
-        ("min_size: 9" + " min_size: 9" * 2000, "the limit is 4000000"),
+        (" ".join(["fixed_size: 9 density: 64"] * 2000), "more than 1111 priors"),
+        ("min_size: 9" + " min_size: 9" * 2000, "more than 1111 priors at each of 60 x 60 pixels, 4000000 together"),
     ],
     ids=lambda text: text[:40],
 )

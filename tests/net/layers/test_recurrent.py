@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import ShapeError
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import make_layer
 from caffezoo.net.onnx_graph import to_onnx
+from caffezoo.net.registry import make_layer
 from tests.net.layers.draws import SEEDS, arrays, cases
 from tests.oracle import assert_layer_matches_caffe, has_free_batch, layer_proto, one_layer_net, requires_caffe
 

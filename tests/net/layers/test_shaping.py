@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from caffezoo.errors import LoweringError, NetworkError, ShapeError
 from caffezoo.net.graph import Network
-from caffezoo.net.layer import make_layer
+from caffezoo.net.registry import make_layer
 from tests.net.layers.draws import arrays, cases, shapes
 from tests.net.layers.runs import forward
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
