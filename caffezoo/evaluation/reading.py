@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-import numpy as np
-
 from caffezoo.errors import ImageError
 from caffezoo.evaluation.crops import View, cut_views
 from caffezoo.evaluation.image_objects import ImageLike, as_image, name_of
@@ -92,7 +90,7 @@ def _compact(views: list[View]) -> list[View]:
     """Let go of the image around a single view, so that the thread's next image takes its memory while that is warm."""
     if len(views) > 1:
         return views
-    return [View(np.ascontiguousarray(view.pixels), view.weight) for view in views]
+    return [View(view.pixels.copy(), view.weight) for view in views]
 
 
 _cv2_lock = threading.Lock()
