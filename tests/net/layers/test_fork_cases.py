@@ -10,10 +10,11 @@ from caffezoo.net.onnx_graph import to_onnx
 from tests.net.layers.fork_cases import FORK_CASES, ForkCase
 from tests.net.layers.label_cases import LABEL_CASES
 from tests.net.layers.map_cases import MAP_CASES
+from tests.net.layers.point_cases import POINT_CASES
 from tests.net.layers.test_cases import bottoms
 from tests.oracle import assert_close, layer_proto, one_layer_net, onnx_outputs, seeded_blobs
 
-ALL = {**FORK_CASES, **MAP_CASES, **LABEL_CASES}
+ALL = {**FORK_CASES, **MAP_CASES, **LABEL_CASES, **POINT_CASES}
 names = pytest.mark.parametrize("name", ALL)
 
 
