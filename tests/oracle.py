@@ -20,6 +20,7 @@ from google.protobuf import text_format
 from caffezoo.engines.caffe_process import CaffeProcess
 from caffezoo.errors import BindingError, CaffeAbortError, ShapeError, ZooError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.prototxt import parse_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import PlainForm
 from caffezoo.net.onnx_graph import to_onnx
@@ -115,9 +116,7 @@ def layer_proto(layer: str | pb.LayerParameter) -> pb.LayerParameter:
     """Return a LayerParameter from its text (the fields, without ``layer { }``) or a whole ``layer { ... }``."""
     if isinstance(layer, pb.LayerParameter):
         return layer
-    if layer.lstrip().startswith("layer"):
-        return text_format.Parse(layer, pb.NetParameter()).layer[0]
-    return text_format.Parse(layer, pb.LayerParameter())
+    return parse_prototxt(layer if layer.lstrip().startswith("layer") else f"layer {{ {layer} }}").net.layer[0]
 
 
 def one_layer_net(layer: pb.LayerParameter, shapes: Mapping[str, Sequence[int]]) -> pb.NetParameter:

@@ -23,7 +23,8 @@ SHOWN_CHANGES = 8
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Weights: .pth, .bin, .safetensors, .h5, .keras, .caffemodel.")
+        Path,
+        typer.Argument(metavar="FILE", help="Weights: .pth, .bin, .safetensors, .h5, .keras, model.json, .caffemodel."),
     ],
     net: Annotated[
         str,
@@ -60,7 +61,7 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     index: index_option = None,
 ) -> None:
-    """Import a weights file of PyTorch, Keras or Caffe for a network of the zoo, and report every tensor.
+    """Import a weights file of PyTorch, Keras, TensorFlow.js or Caffe for a network, and report every tensor.
 
     PyTorch files may have the names of torchvision, timm or Cadene's pretrained-models; nothing in a file is executed.
     A caffemodel may have another hand's layer names. The first convolution is changed to BGR and to the index's mean
@@ -72,21 +73,24 @@ def import_(
 
     `caffezoo import senet154.safetensors --net senet --labels 2012 --output senet.caffemodel`
 
+    `caffezoo import model.json --net keras-mobilenet-v2 --output mobilenet.caffemodel`
+
     `caffezoo import DenseNet_121.caffemodel --net densenet121 --output densenet121.caffemodel`
     """
     from caffezoo.formats.caffemodel_writer import write_caffemodel
     from caffezoo.weights.importer import import_weights
+    from caffezoo.weights.tfjs_file import split_archive_path
     from caffezoo.zoo.index import load_index
 
     if labels not in (None, "2012", "2015"):
         raise UsageError(f"no such order of classes: {labels}", hint="2012 and 2015 are known")
     if torch_python and not parity:
         raise UsageError("--torch-python is used with --parity only")
-    if not file.is_file():
+    if not split_archive_path(file)[0].is_file():
         raise UsageError(f"no such file: {file}")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"no such folder: {output.parent}")
-    if output is not None and output.exists() and output.samefile(file):
+    if output is not None and output.exists() and output.samefile(split_archive_path(file)[0]):
         raise UsageError(f"--output would replace the file that is read: {file}")
     entry = load_index(index).network(net)
     wanted = entry.conventions

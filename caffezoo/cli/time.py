@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,19 +10,16 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.calibration import quantise_jobs
-from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
-from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.cli.progress import progress
-from caffezoo.cli.results import RESULTS_HELP, writable_store
-from caffezoo.cli.timing_output import print_csv, print_summary, print_table
+from caffezoo.cli.results import RESULTS_HELP
+from caffezoo.cli.timing_output import TimingOutput
 from caffezoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from caffezoo.report.rows import TimeRow
-    from caffezoo.report.store import Store
     from caffezoo.timing.measurement import Measurement
     from caffezoo.timing.networks import Job
     from caffezoo.timing.session import Failure
@@ -88,6 +83,19 @@ def time(
     ] = None,
     results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     caffe_python: recipes.CaffePythonOption = None,
+    loadgen: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Let MLPerf's load generator measure instead, and keep its logs there."),
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(metavar="single-stream,offline", help="With --loadgen. Default: both.")
+    ] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="With --loadgen: of each scenario, at least. Default: 10.")
+    ] = None,
+    min_queries: Annotated[
+        int | None, typer.Option(metavar="N", help="With --loadgen: in each scenario, at least. Default: 100.")
+    ] = None,
 ) -> None:
     """Measure a network's forward and backward time, in ms for a batch, as `caffe time` does.
 
@@ -103,6 +111,8 @@ def time(
     `caffezoo time --net resnet18-priv --caffe ~/caffe/build/tools/caffe --iterations 50`
 
     `caffezoo time --net all --preset small,large --engines openvino,torch --budget 4 --record`
+
+    `caffezoo time resnet50 --loadgen mlperf-logs/ --min-duration 60`
     """
     from caffezoo.engines.registry import DEFAULT_ENGINE
     from caffezoo.timing.binary import find_caffe
@@ -124,6 +134,13 @@ def time(
         raise UsageError(f"{iterations} iterations are not positive")
     if not 0 < budget < float("inf") or not 0 < timeout < float("inf"):
         raise UsageError("--budget and --timeout are seconds above 0")
+    if loadgen is None and any(value is not None for value in (scenario, min_duration, min_queries)):
+        raise UsageError("--scenario, --min-duration and --min-queries are for --loadgen")
+    if loadgen is not None and (caffe or record or as_csv or iterations is not None or layers):
+        raise UsageError(
+            "--loadgen decides what is run, and keeps logs of its own: without --caffe, --record, --csv,"
+            " --iterations and --per-layer"
+        )
     names = [BINARY] if caffe is not None else list(dict.fromkeys((engines or DEFAULT_ENGINE).split(",")))
     settings = [Settings(name, precision, threads, gpu, backward, caffe_python) for name in names]
     jobs = _jobs(arguments, preset, crop_size, batch)
@@ -135,7 +152,12 @@ def time(
         raise UsageError("Caffe's own program runs float32, forward and backward")
     else:
         find_caffe(caffe)
-    output = _Output(as_json, as_csv, record, results, max_spread)
+    if loadgen is not None:
+        from caffezoo.cli.load_tests import run_load_tests
+
+        run_load_tests(jobs, settings, loadgen, scenario, min_duration, min_queries, as_json=as_json)
+        return
+    output = TimingOutput(as_json, as_csv, record, results, max_spread)
     failures: list[Failure] = []
     with progress(len(jobs), every_item=True) as show:
         for number, job in enumerate(jobs):
@@ -220,69 +242,3 @@ def _check(settings: Sequence[Settings]) -> None:
             find_caffe_python(s.caffe_python)
         else:
             cls.probe()
-
-
-class _Output:
-    """Prints what is measured as it comes, and keeps it in the store."""
-
-    def __init__(
-        self, as_json: bool, as_csv: bool, record: bool, results: Path | None, max_spread: float | None
-    ) -> None:
-        self.as_json = as_json
-        self.as_csv = as_csv
-        self._max_spread = None if max_spread is None else max_spread / 100
-        self.skipped = 0
-        self._measured: list[Measurement] = []
-        self._store: Store | None = None
-        self._rows: tuple[TimeRow, ...] = ()
-        self._notes: dict[Path, tuple[str, ...]] = {}
-        if record:
-            self._store = writable_store(results)
-            self._rows = self._store.time().rows
-
-    def holds(self, job: Job, settings: Settings) -> bool:
-        """Tell whether the store has this measurement already."""
-        if not self._rows:
-            return False
-        from caffezoo.report.provenance import cpu_name
-        from caffezoo.timing.networks import input_size
-        from caffezoo.timing.session import is_measured
-
-        size = (job.crop_size or input_size(job.options.load(job.prototxt))).plain
-        found = is_measured(self._rows, job, size, settings, cpu_name(), self._max_spread)
-        self.skipped += found
-        return found
-
-    def notes(self, job: Job) -> tuple[str, ...]:
-        """Return what the user has to know of a job's prototxt, and keep it for the records."""
-        if job.prototxt not in self._notes:
-            try:
-                self._notes[job.prototxt] = job.options.load(job.prototxt).notes
-            except ZooError:  # told when it is measured
-                self._notes[job.prototxt] = ()
-        return self._notes[job.prototxt]
-
-    def take(self, job: Job, measured: Sequence[Measurement]) -> None:
-        from caffezoo.report.provenance import provenance
-        from caffezoo.report.records import record_rows
-
-        for m in measured:
-            self._measured.append(m)
-            note = short_note([*filter(None, [m.note]), *self.notes(job)], job.prototxt)
-            full = {**m.to_record(), "notes": list(self.notes(job)), "note": note, **provenance(given_command())}
-            if self._store is not None:
-                self._store.append(record_rows(full, f"network '{m.network}'"))
-            if self.as_json:
-                print(json.dumps(full), flush=True)
-            elif not self.as_csv and m.layers:
-                print_table(m)
-            if m.doubt:
-                say("warning", f"{m.network}, {m.engine}: {m.doubt}")
-
-    def finish(self) -> None:
-        if self.as_csv:
-            print_csv(self._measured)
-        elif not self.as_json and self._measured and (len(self._measured) > 1 or not self._measured[0].layers):
-            print_summary(self._measured)
-        if self.skipped:
-            print(f"caffezoo: {self.skipped} measurements were in the store already", file=sys.stderr)

@@ -1,17 +1,93 @@
-"""How times are printed: in the shape of ``caffe time``, as one line a network, as CSV."""
+"""How times are printed and kept: in the shape of ``caffe time``, as one line a network, as CSV."""
 
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffezoo.cli.console import shown
+from caffezoo.cli.command import given_command
+from caffezoo.cli.console import say, shown
+from caffezoo.cli.network_arguments import short_note
+from caffezoo.cli.results import writable_store
+from caffezoo.errors import ZooError
 
 if TYPE_CHECKING:
+    from caffezoo.report.rows import TimeRow
+    from caffezoo.report.store import Store
     from caffezoo.timing.clock import Spread
     from caffezoo.timing.measurement import Measurement
+    from caffezoo.timing.networks import Job
+    from caffezoo.timing.subjects import Settings
+
+
+class TimingOutput:
+    """Prints what is measured as it comes, and keeps it in the store."""
+
+    def __init__(
+        self, as_json: bool, as_csv: bool, record: bool, results: Path | None, max_spread: float | None
+    ) -> None:
+        self.as_json = as_json
+        self.as_csv = as_csv
+        self._max_spread = None if max_spread is None else max_spread / 100
+        self.skipped = 0
+        self._measured: list[Measurement] = []
+        self._store: Store | None = None
+        self._rows: tuple[TimeRow, ...] = ()
+        self._notes: dict[Path, tuple[str, ...]] = {}
+        if record:
+            self._store = writable_store(results)
+            self._rows = self._store.time().rows
+
+    def holds(self, job: Job, settings: Settings) -> bool:
+        """Tell whether the store has this measurement already."""
+        if not self._rows:
+            return False
+        from caffezoo.report.provenance import cpu_name
+        from caffezoo.timing.networks import input_size
+        from caffezoo.timing.session import is_measured
+
+        size = (job.crop_size or input_size(job.options.load(job.prototxt))).plain
+        found = is_measured(self._rows, job, size, settings, cpu_name(), self._max_spread)
+        self.skipped += found
+        return found
+
+    def notes(self, job: Job) -> tuple[str, ...]:
+        """Return what the user has to know of a job's prototxt, and keep it for the records."""
+        if job.prototxt not in self._notes:
+            try:
+                self._notes[job.prototxt] = job.options.load(job.prototxt).notes
+            except ZooError:  # told when it is measured
+                self._notes[job.prototxt] = ()
+        return self._notes[job.prototxt]
+
+    def take(self, job: Job, measured: Sequence[Measurement]) -> None:
+        from caffezoo.report.provenance import provenance
+        from caffezoo.report.records import record_rows
+
+        for m in measured:
+            self._measured.append(m)
+            note = short_note([*filter(None, [m.note]), *self.notes(job)], job.prototxt)
+            full = {**m.to_record(), "notes": list(self.notes(job)), "note": note, **provenance(given_command())}
+            if self._store is not None:
+                self._store.append(record_rows(full, f"network '{m.network}'"))
+            if self.as_json:
+                print(json.dumps(full), flush=True)
+            elif not self.as_csv and m.layers:
+                print_table(m)
+            if m.doubt:
+                say("warning", f"{m.network}, {m.engine}: {m.doubt}")
+
+    def finish(self) -> None:
+        if self.as_csv:
+            print_csv(self._measured)
+        elif not self.as_json and self._measured and (len(self._measured) > 1 or not self._measured[0].layers):
+            print_summary(self._measured)
+        if self.skipped:
+            print(f"caffezoo: {self.skipped} measurements were in the store already", file=sys.stderr)
 
 
 def print_table(m: Measurement) -> None:

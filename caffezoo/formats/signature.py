@@ -36,12 +36,14 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     # torch's legacy format: a pickled magic number comes first.
     (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a torch file (legacy format)"),
 )
-_IMPORTED = ("a torch ", "a Keras ", "a safetensors ")
+_IMPORTED = ("a torch ", "a Keras ", "a safetensors ", "a TensorFlow.js ")
 _HTML = re.compile(
     rb"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body|script|meta|title|div)\b", re.IGNORECASE | re.DOTALL
 )
 _XML = re.compile(rb"\s*<\?xml\b")
 _JSON = re.compile(rb'\s*[{\[]\s*["{\[]')
+_JAVASCRIPT = re.compile(rb"\s*(?:!function|\(function|[\"']use strict[\"']|(?:module\.)?exports\b|export default\b)")
+_TFJS = re.compile(rb"\b(?:modelTopology|weightsManifest)\b")
 _ARCHIVE_ENTRIES = (
     (re.compile(rb"data\.pkl|/version"), "a torch zip file"),
     (re.compile(rb"(?:metadata|config)\.json|model\.weights\.h5"), "a Keras zip file"),
@@ -104,8 +106,10 @@ def _identify_head(head: bytes) -> str | None:
         return "a TensorFlow Lite model"
     if int.from_bytes(head[:8], "little") < 1 << 32 and head[8:10] == b'{"':
         return "a safetensors file"
-    if _JSON.match(text):
-        return "a JSON document"
+    if json := _JSON.match(text) or _JAVASCRIPT.match(text):
+        if _TFJS.search(text):
+            return "a TensorFlow.js model"
+        return "a JSON document" if json.re is _JSON else "a JavaScript file"
     if re.match(rb"\x80[\x02-\x05](?:\x95|[}\](cX\x8c\x8a])", head):
         return "a Python pickle"
     return _identify_protobuf(head)

@@ -26,7 +26,7 @@ from caffezoo.net.binding import bind
 from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape
 from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
-from caffezoo.net.refusals import check_fields, check_layers, check_types
+from caffezoo.net.refusals import check_fields, check_layers, check_types, surplus_params
 from caffezoo.net.registry import is_known, make_layer
 
 __all__ = ["Network", "Node", "Weights"]
@@ -80,9 +80,10 @@ class Network:
         passed_over = check_fields(self.prototxt)
         self.path = prototxt.path
         self.name = prototxt.net.name
-        self.notes = tuple(dict.fromkeys((*prototxt.warnings, *structure, *passed_over, *notes)))
         found: dict[str, Shape] = {}
         self.nodes = self._infer(dict(inputs or {}), found)
+        said = (*prototxt.warnings, *structure, *passed_over, *surplus_params(self.nodes), *notes)
+        self.notes = tuple(dict.fromkeys(said))
         self.inputs: Mapping[str, Shape] = MappingProxyType(found)
         shared_blobs(self.nodes)
         read = {b for node in self.nodes for b in node.bottoms}

@@ -21,6 +21,7 @@ from caffezoo.errors import ShapeError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.extra_fields import extra_fields
 from caffezoo.net.given_shapes import shape_flags
+from caffezoo.net.own_fields import read_message
 from caffezoo.net.registry import register as register  # the seam: a file of layers imports it from here
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Layer:
     """
 
     param_name: ClassVar[str | None] = None
+    own_fields: ClassVar[Mapping[str, Any] | None] = None  # of param_name where caffe.proto lacks it
     bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
     top_count: ClassVar[tuple[int, int | None]] = (1, 1)
     is_input: ClassVar[bool] = False
@@ -102,7 +104,7 @@ class Layer:
         self.proto = proto
         self.where = where
         self.phase: int = proto.phase if proto.HasField("phase") else phase
-        self.param: Any = getattr(proto, self.param_name) if self.param_name else None
+        self.param: Any = self._read_param()
         self._check_count("bottom", len(proto.bottom), self.bottom_count)
         self.top_number = max(len(proto.top), self.top_count[0]) if self.auto_tops else len(proto.top)
         """Tops that the layer makes: those of the prototxt, and the one that Caffe adds to a loss without any."""
@@ -273,7 +275,12 @@ class Layer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.param = getattr(self.proto, self.param_name) if self.param_name else None
+        self.param = self._read_param()
+
+    def _read_param(self) -> Any:
+        if self.param_name and self.own_fields is not None:
+            return read_message(self.extra, self.param_name, self.own_fields, self.fail)
+        return getattr(self.proto, self.param_name) if self.param_name else None
 
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
         """Raise a ShapeError that names this layer."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from caffezoo.errors import PrototxtError, UnknownLayerError
+from caffezoo.errors import PrototxtError, UnknownLayerError, ZooError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import Prototxt
 from caffezoo.formats.unknown_fields import StrayField, refuse
 from caffezoo.net.given_shapes import shape_flags
+from caffezoo.net.node import Node
 from caffezoo.net.registry import layer_class, unknown_layer
 
 SHOWN_LAYERS = 8
@@ -52,7 +53,7 @@ def _as_inputs(unknown: Sequence[pb.LayerParameter]) -> str:
 def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
     """Refuse fields that Caffe does not have, and return what is passed over because its layer is not used.
 
-    A field in a layer whose type is not Caffe's is that type's own affair.
+    A field in a layer whose type is not Caffe's is that type's own affair, and so is a message that the class reads.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
             return True
         own = layer_class(stray.layer_type)
         foreign = own is None or not own.__module__.startswith("caffezoo.")
-        return stray.layer_line in used and not (stray.is_layers_own and foreign)
+        read = own is not None and own.own_fields is not None and own.param_name == stray.field.name
+        return stray.layer_line in used and not (stray.is_layers_own and (foreign or read))
 
     refuse([stray for stray in prototxt.strays if matters(stray)], prototxt.path)
     return tuple(stray.warning(prototxt.path) for stray in prototxt.strays)
@@ -85,3 +87,25 @@ def check_layers(prototxt: Prototxt) -> None:
         message, hint = f"none of its {len(prototxt.left_out)} layers is there at {phase}", prototxt.elsewhere
         raise PrototxtError(message, where=prototxt.path, hint=next(iter(hint.values()), None))
     raise PrototxtError("a file without layers is no network", where=prototxt.path)
+
+
+def surplus_params(nodes: Iterable[Node]) -> list[str]:
+    """Return what is to be said of layers with more ``param`` than they have blobs, which only Caffe refuses.
+
+    Usual is a second one, for a bias that ``bias_term: false`` takes away (``Net::Init``: "Too many params specified").
+    """
+    said = []
+    for node in nodes:
+        given, blobs = len(node.layer.proto.param), len(node.blob_shapes)
+        if given > blobs and _is_caffes(node):
+            said.append(
+                f"{node.layer.where}: layer '{node.name}' has {given} param for {blobs} blob(s): Caffe refuses this"
+            )
+    return said
+
+
+def _is_caffes(node: Node) -> bool:
+    try:
+        return node.layer.plain(node.bottom_shapes) is None
+    except ZooError:  # a fork's layer without a form in Caffe's
+        return False

@@ -16,8 +16,22 @@ _STATES = {
     "reported-dead": "reported dead:",
     "never-published": "never published",
 }
-_SCHEMES = {"gdrive": "Google Drive", "baidu": "Baidu", "hf": "Hugging Face", "pypi": "PyPI", "file": "file"}
-_FORMATS = {"caffemodel": "caffemodel", "torch": "PyTorch", "keras": "Keras", "tf": "TensorFlow", "mxnet": "MXNet"}
+_SCHEMES = {
+    "gdrive": "Google Drive",
+    "baidu": "Baidu",
+    "hf": "Hugging Face",
+    "pypi": "PyPI",
+    "npm": "npm",
+    "file": "file",
+}
+_FORMATS = {
+    "caffemodel": "caffemodel",
+    "torch": "PyTorch",
+    "keras": "Keras",
+    "tfjs": "TensorFlow.js",
+    "tf": "TensorFlow",
+    "mxnet": "MXNet",
+}
 
 
 def cost_table(data: ZooData) -> Table:
@@ -143,8 +157,8 @@ def weights_cell(weights: Iterable[Record], most: int | None = None) -> Cell:
         for entry in here:
             kind = "" if entry["format"] == "caffemodel" else f" ({_FORMATS[entry['format']]})"
             text = (_SCHEMES.get(entry["scheme"]) or urlsplit(entry["url"]).netloc) + kind
-            if entry["scheme"] == "pypi":
-                text = f"PyPI {entry['id']}{kind}"
+            if entry["scheme"] in ("pypi", "npm"):
+                text = f"{_SCHEMES[entry['scheme']]} {entry['id']}{kind}"
             if state == "reported-dead":
                 text += f" {entry['reported']}"
             places.setdefault(text, Span(text, _address(entry)))

@@ -23,6 +23,7 @@ _SCHEMES = {
     "https": "web",
     "hf": "Hugging Face",
     "pypi": "PyPI",
+    "npm": "npm",
     "file": "file",
     "baidu": "Baidu",
 }
@@ -176,7 +177,7 @@ def _place(entry: Record) -> Cell:
     if scheme is None:
         return ()
     identity = entry.get("file") or entry.get("path") or entry.get("url") or entry.get("id")
-    if scheme in ("pypi", "hf"):
+    if scheme in ("pypi", "npm", "hf"):
         identity = entry["id"]
     url = entry.get("url")
     if scheme == "gdrive":

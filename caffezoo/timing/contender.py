@@ -9,34 +9,20 @@ left, do not count towards the steady time. The very first of them is what a cal
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol
 
-from caffezoo.errors import EngineError, ZooError
+from caffezoo.timing.child import Child
 from caffezoo.timing.clock import Spread
-from caffezoo.timing.contender_worker import receive, send
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
     from caffezoo.timing.networks import Job
     from caffezoo.timing.subjects import Settings, Subject
 
-_CAN_STOP = hasattr(signal, "SIGSTOP")
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from caffezoo.timing.contender_worker import main; main()"
-)
-"""Not by PYTHONPATH: real Caffe's Python, which may be another version, would inherit it."""
 DROPPED = 2
 """First calls of a block that do not count towards the steady time."""
 LEAST = 3
@@ -86,7 +72,7 @@ class Opener(Protocol):
     def open_subject(self, settings: Settings) -> Subject: ...
 
 
-class Contender:
+class Contender(Child):
     """One network in one engine in a process of its own, asleep between its blocks.
 
     Parameters
@@ -117,35 +103,14 @@ class Contender:
 
     def __init__(self, source: Job | Network | Opener, settings: Settings, *, timeout_s: float = 600.0) -> None:
         self.settings = settings
-        self._timeout_s = timeout_s
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            # A group of its own can be stopped as one; in the parent's session the kernel wakes it if the parent dies.
-            process_group=0 if _CAN_STOP else None,
-        )
-        self._finalizer = weakref.finalize(self, _end, self._process)
-        try:
-            own = {"layer_files": _own_layer_files(), "python_folders": _python_folders()}
-            facts = self._ask(own, (source, settings))
-            self._sleep()
-        except BaseException:
-            self.close()
-            raise
-        self.version: str = facts["version"]
-        self.device: str = facts["device"]
-        self.precision: str = facts["precision"]
-        self.threads: int = facts["threads"]
-        self.memory_peak_bytes: int | None = facts["memory_peak_bytes"]
-        self.load_seconds: float = facts["load_seconds"]
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return int(self._process.pid)
+        super().__init__(_serve, source, settings, name=f"engine {settings.engine}", timeout_s=timeout_s)
+        self.sleep()
+        self.version: str = self.greeting["version"]
+        self.device: str = self.greeting["device"]
+        self.precision: str = self.greeting["precision"]
+        self.threads: int = self.greeting["threads"]
+        self.memory_peak_bytes: int | None = self.greeting["memory_peak_bytes"]
+        self.load_seconds: float = self.greeting["load_seconds"]
 
     def block(self, seconds: float, *, least: int = LEAST, dropped: int = DROPPED) -> list[float]:
         """Wake, run some calls that are to be dropped and then as many as fit, at least some, and sleep again.
@@ -159,69 +124,47 @@ class Contender:
         ------
         ZooError
         """
-        self._wake()
+        self.wake()
         try:
-            found: list[float] = self._ask({"seconds": seconds, "least": least, "dropped": dropped})
+            found: list[float] = self.ask((seconds, least, dropped))
         finally:
-            self._sleep()
+            self.sleep()
         return found
-
-    def close(self) -> None:
-        """End the process."""
-        self._finalizer()
-        self._errors.close()
 
     def __enter__(self) -> Contender:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
-    def _ask(self, *messages: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            with self._deadline():
-                for message in messages:
-                    send(self._process.stdin, message)
-                answer = receive(self._process.stdout)
-        except (BrokenPipeError, EOFError):
-            raise EngineError(self._last_words(), where=f"engine {self.settings.engine}") from None
-        if isinstance(answer, dict) and "error" in answer:
-            error: ZooError = answer["error"].__new__(answer["error"])
-            ZooError.__init__(error, answer["message"], where=answer["where"], hint=answer["hint"])
-            raise error
-        return answer
+def _serve(source: Any, settings: Settings) -> Generator[Any, tuple[float, int, int], None]:
+    """Load the network, tell what was loaded, then run a block at every request."""
+    start = time.perf_counter()
+    with open_contender(source, settings) as subject:
+        facts = ("version", "device", "precision", "threads", "memory_peak_bytes")
+        told = {name: getattr(subject, name) for name in facts}
+        block = yield {**told, "load_seconds": time.perf_counter() - start}
+        while True:
+            block = yield _block(subject, *block)
 
-    @contextlib.contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """Kill the process if it does not answer in time: reading from it then ends."""
-        self._late = False
 
-        def kill() -> None:
-            self._late = True
-            self._process.kill()
+def open_contender(source: Any, settings: Settings) -> Subject:
+    """Return what runs a source: the folded network in every engine that folds, also in torch."""
+    from caffezoo.timing.networks import Job
+    from caffezoo.timing.subjects import CaffeSubject, EngineSubject
 
-        timer = threading.Timer(self._timeout_s, kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    if hasattr(source, "open_subject"):
+        opened: Subject = source.open_subject(settings)
+        return opened
+    network = source.load() if isinstance(source, Job) else source
+    return (CaffeSubject if settings.engine == "caffe" else EngineSubject)(network, settings)
 
-    def _last_words(self) -> str:
-        if self._late:
-            return f"no answer in {self._timeout_s:g} s"
-        self._errors.seek(0)
-        lines = [line for line in self._errors.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        return f"its process ended: {lines[-1].strip()[:300]}" if lines else "its process ended"
 
-    def _sleep(self) -> None:
-        _signal(self._process, "SIGSTOP")
-
-    def _wake(self) -> None:
-        _signal(self._process, "SIGCONT")
+def _block(subject: Subject, seconds: float, least: int, dropped: int) -> list[float]:
+    """Return the seconds of every call of a block, those that are to be dropped first."""
+    found: list[float] = [subject.whole()[0] for _ in range(dropped)]
+    start = time.perf_counter()
+    while len(found) < dropped + least or time.perf_counter() - start < seconds:
+        found.append(subject.whole()[0])
+    return found
 
 
 def take_turns(
@@ -257,35 +200,3 @@ def take_turns(
             if on_block is not None:
                 on_block(turn * len(contenders) + i + 1, total)
     return [Turns.of(own, dropped) for own in found]
-
-
-def _signal(process: subprocess.Popen[bytes], name: str) -> None:
-    if _CAN_STOP and process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, getattr(signal, name))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close the pipes, which ends a process that waits, and kill one that is busy."""
-    _signal(process, "SIGCONT")
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    try:
-        process.wait(5.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _own_layer_files() -> list[str]:
-    from caffezoo.net.own_layers import loaded_files
-
-    return [str(file) for file in loaded_files()]
-
-
-def _python_folders() -> list[str]:
-    from caffezoo.net.python_code import code_folders
-
-    return list(code_folders())

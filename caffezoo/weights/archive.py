@@ -13,7 +13,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -93,14 +93,60 @@ def member_chunks(archive: Path, member: str, *, max_bytes: int) -> Iterator[byt
     SourceError
         No such member, not a regular file, too large, or the archive is malformed.
     """
-    parts = PurePosixPath(member).parts
-    if not parts or member.startswith("/") or ".." in parts or "\\" in member:
-        raise SourceError(f"'{member}' is not a path inside an archive", where=archive.name)
+    _check_inside(archive, member)
     with _well_formed(archive), open(archive, "rb") as raw:
         if _is_zip(raw):
             yield from _zip_member(raw, member, max_bytes)
         else:
             yield from _tar_member(raw, member, max_bytes)
+
+
+def read_members(archive: Path, members: Sequence[str], *, max_bytes: int) -> dict[str, bytes]:
+    """Return several members' bytes, from one pass over a tar ball.
+
+    Parameters
+    ----------
+    archive : Path
+    members : sequence of str
+        Exact paths inside the archive.
+    max_bytes : int
+        Of all of them together; more are refused.
+
+    Raises
+    ------
+    SourceError
+        As :func:`member_chunks`.
+    """
+    for member in members:
+        _check_inside(archive, member)
+    wanted, out = list(dict.fromkeys(members)), {}
+    with _well_formed(archive), open(archive, "rb") as raw:
+        if _is_zip(raw):
+            for member in wanted:
+                out[member] = b"".join(_zip_member(raw, member, max_bytes))
+                max_bytes -= len(out[member])
+            return out
+        with _tar(raw) as tar:
+            for info in _headers(tar):
+                if info.name in wanted and info.name not in out:
+                    out[info.name] = b"".join(_tar_content(tar, info, max_bytes))
+                    max_bytes -= len(out[info.name])
+                    if len(out) == len(wanted):
+                        break
+        if missing := [member for member in wanted if member not in out]:
+            raise ValueError(f"it holds no member named {missing[0]}")
+    return out
+
+
+def find_members(archive: Path, name: str) -> list[str]:
+    """Return the paths of all regular files in an archive that are called ``name``.
+
+    Raises
+    ------
+    SourceError
+        The archive is malformed.
+    """
+    return [member for member in _names(archive) if PurePosixPath(member).name == name]
 
 
 def find_member(archive: Path, *, name: str | None, suffix: str) -> str:
@@ -111,18 +157,28 @@ def find_member(archive: Path, *, name: str | None, suffix: str) -> str:
     SourceError
         There is none or more than one, or the archive is malformed.
     """
-    with _well_formed(archive), open(archive, "rb") as raw:
-        if _is_zip(raw):
-            with zipfile.ZipFile(BoundedReads(raw, max_read_bytes=MAX_HEADER_BYTES)) as listed:
-                names = [info.filename for info in listed.infolist() if not info.is_dir()]
-        else:
-            with _tar(raw) as tar:
-                names = [info.name for info in _headers(tar) if info.isreg()]
+    names = _names(archive)
+    with _well_formed(archive):
         for wanted in (name, suffix):
             found = [n for n in names if wanted and (PurePosixPath(n).name == wanted or n.endswith(wanted))]
             if len(found) == 1:
                 return found[0]
         raise ValueError(f"it holds {len(found) or 'no'} files *{suffix}")
+
+
+def _names(archive: Path) -> list[str]:
+    with _well_formed(archive), open(archive, "rb") as raw:
+        if _is_zip(raw):
+            with zipfile.ZipFile(BoundedReads(raw, max_read_bytes=MAX_HEADER_BYTES)) as listed:
+                return [info.filename for info in listed.infolist() if not info.is_dir()]
+        with _tar(raw) as tar:
+            return [info.name for info in _headers(tar) if info.isreg()]
+
+
+def _check_inside(archive: Path, member: str) -> None:
+    parts = PurePosixPath(member).parts
+    if not parts or member.startswith("/") or ".." in parts or "\\" in member:
+        raise SourceError(f"'{member}' is not a path inside an archive", where=archive.name)
 
 
 def _is_zip(raw: IO[bytes]) -> bool:
@@ -176,17 +232,21 @@ def _zip_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
 def _tar_member(raw: IO[bytes], member: str, max_bytes: int) -> Iterator[bytes]:
     with _tar(raw) as archive:
         for info in _headers(archive):
-            if info.name != member:
-                continue
-            if not info.isreg() or info.issparse():
-                raise ValueError(f"{member} is not a regular file")
-            if info.size > max_bytes:
-                raise ValueError(f"{member} has {info.size} bytes where at most {max_bytes} are wanted")
-            content = archive.extractfile(info)
-            if content is not None:
-                yield from _exactly(content, info.size, member)
+            if info.name == member:
+                yield from _tar_content(archive, info, max_bytes)
                 return
     raise ValueError(f"it holds no member named {member}")
+
+
+def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo, max_bytes: int) -> Iterator[bytes]:
+    if not info.isreg() or info.issparse():
+        raise ValueError(f"{info.name} is not a regular file")
+    if info.size > max_bytes:
+        raise ValueError(f"{info.name} has {info.size} bytes where at most {max_bytes} are wanted")
+    content = archive.extractfile(info)
+    if content is None:
+        raise ValueError(f"{info.name} is not a regular file")
+    yield from _exactly(content, info.size, info.name)
 
 
 def _exactly(content: IO[bytes], size: int, member: str) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from caffezoo.weights.conventions import adapt, drop_background
 from caffezoo.weights.keras_file import read_keras_weights
 from caffezoo.weights.safetensors_file import read_torch_tensors
 from caffezoo.weights.schemes import choose_scheme, describe, faults, few, maps_of, wanted_tensors
+from caffezoo.weights.tfjs_file import read_tfjs_weights
 from caffezoo.zoo.tensor_map import AS_THEY_ARE, DIFFERENCES, BlobSource, Conventions, TensorMap
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ CONVERTER_VERSION = 2
 READERS: Mapping[str, Callable[[str | PathLike[str]], dict[str, np.ndarray]]] = {
     "keras": read_keras_weights,
     "torch": read_torch_tensors,
+    "tfjs": read_tfjs_weights,
 }
 
 
@@ -120,9 +122,9 @@ def convert_weights(
     network : str
         Name in the zoo; its architecture's map is used.
     framework : str
-        Weights format of the index: ``torch``.
+        Weights format of the index: ``torch``, ``keras``, ``tfjs``.
     source : path
-        The foreign file.
+        The foreign file; of ``tfjs`` also ``ARCHIVE/MEMBER``.
     prototxt : path
         The network's deploy file.
     target : path

@@ -20,7 +20,7 @@ from caffezoo.weights.archive import find_member, member_chunks
 from caffezoo.weights.cache import Cache, CachedFile, Check, cache_writes
 from caffezoo.weights.events import FetchEvent, FetchProgress, Progress, SourceFailed, Waiting
 from caffezoo.weights.failures import CacheError, NoSourceError, SourceFailure, kind_of
-from caffezoo.weights.fitness import CAFFEMODEL, NetworkFacts, check_weights, is_current, recipe_of
+from caffezoo.weights.fitness import CAFFEMODEL, TFJS, NetworkFacts, check_weights, is_current, recipe_of
 from caffezoo.weights.options import FetchOptions
 from caffezoo.weights.parts import Part
 from caffezoo.weights.pins import Pins
@@ -190,15 +190,17 @@ class _Fetch:
             with self.cache.staging() as scratch:
                 staged = transfer.part.path
                 if facts.archive is not None:
-                    staged = scratch / (Path(facts.file).name if facts.file else "member")
-                    received = self._unpack(facts, transfer.part.path, staged, received)
+                    staged, received = self._unpack(facts, staged, scratch, received)
                 check = self._pinned(facts, received)
                 state: State = "resumed" if received.resumed_bytes else "fetched"
-                return self._finish(facts, recipe, staged, scratch, received.sha256, check, state)
+                return self._finish(facts, recipe, staged, scratch, received, check, state)
         finally:
             transfer.part.discard()
 
-    def _unpack(self, facts: WeightsFacts, archive: Path, staged: Path, received: Received) -> Received:
+    def _unpack(self, facts: WeightsFacts, archive: Path, scratch: Path, received: Received) -> tuple[Path, Received]:
+        if facts.format == TFJS:
+            return archive / (facts.member or ""), received  # several files, which the reader takes out by itself
+        staged = scratch / (Path(facts.file).name if facts.file else "member")
         member = facts.member or find_member(archive, name=facts.file, suffix=MEMBER_SUFFIXES[facts.format])
         done, place = 0, place_of(facts)
         # What goes wrong while reading the archive is a SourceError already.
@@ -213,7 +215,7 @@ class _Fetch:
         if wrong:
             raise VerificationError(f"{member} in it: {wrong}", where=place)
         published = received.published or bool(facts.checksum or facts.sha256_prefix)
-        return replace(received, bytes=done, sha256=found["sha256"], published=published)
+        return staged, replace(received, bytes=done, sha256=found["sha256"], published=published)
 
     def _pinned(self, facts: WeightsFacts, received: Received) -> Check:
         """Hold a hash that nothing published stands against to what this place delivered before."""
@@ -236,11 +238,17 @@ class _Fetch:
         return "pinned"
 
     def _finish(
-        self, facts: WeightsFacts, recipe: str, staged: Path, scratch: Path, sha256: str, check: Check, state: State
+        self,
+        facts: WeightsFacts,
+        recipe: str,
+        staged: Path,
+        scratch: Path,
+        received: Received,
+        check: Check,
+        state: State,
     ) -> FetchResult:
         """Hold the file against the prototxt, or make it a file that is; put it into its place."""
-        place = place_of(facts)
-        fetched_sha256, size = sha256, staged.stat().st_size
+        place, size, sha256 = place_of(facts), received.bytes, received.sha256
         if facts.format == CAFFEMODEL:
             check_weights(staged, self.entry, place)
         else:
@@ -265,23 +273,26 @@ class _Fetch:
                 stacklevel=6,
             )
         if check == "first" and state != "adopted":
-            Pins(self.cache, self.entry.name).set(key_of(facts), fetched_sha256, size)
+            Pins(self.cache, self.entry.name).set(key_of(facts), received.sha256, size)
         found = self.cache.adopt(staged, self.target, sha256=sha256, source=place, recipe=recipe, check=check)
         return self._result(found, state)
 
     def _local(self, path: Path) -> FetchResult:
         """Adopt a file that the user has got."""
         with self.cache.staging() as scratch:
-            facts, sha256, check = receive_local(
+            found = receive_local(
                 path, [source.facts for source in self.sources], check_hashes=self.options.check_hashes
             )
-            staged = scratch / path.name
+            staged = scratch / ("archive" if found.is_archive else path.name)
             with cache_writes(staged):
                 shutil.copyfile(path, staged)
-            if hashes_of_file(str(staged), {"sha256"})["sha256"] != sha256:
+            if hashes_of_file(str(staged), {"sha256"})["sha256"] != found.sha256:
                 raise FetchError("it changed while it was copied", where=str(path))
-            recipe = recipe_of(facts, self.entry)
-            return self._finish(facts, recipe, staged, scratch, sha256, check, "adopted")
+            recipe = recipe_of(found.facts, self.entry)
+            received = Received(staged.stat().st_size, found.sha256, found.check == "published", 0, 0)
+            if found.is_archive:
+                staged, received = self._unpack(found.facts, staged, scratch, received)
+            return self._finish(found.facts, recipe, staged, scratch, received, found.check, "adopted")
 
     def _failed(self, number: int, place: str, error: ZooError, attempts: int) -> None:
         failure = SourceFailure(number, place, kind_of(error), str(error), attempts)

@@ -14,7 +14,7 @@ from caffezoo.weights.cache import CachedFile
 from caffezoo.weights.sources import WeightsFacts
 from caffezoo.zoo.tensor_map import Conventions
 
-CAFFEMODEL = "caffemodel"
+CAFFEMODEL, TFJS = "caffemodel", "tfjs"
 
 
 class NetworkFacts(Protocol):
@@ -72,7 +72,8 @@ def recipe_of(facts: WeightsFacts, entry: NetworkFacts) -> str:
         return ""
     from caffezoo.weights.convert import conversion_recipe
 
-    checksum = ":".join(facts.checksum or ("sha256-prefix", facts.sha256_prefix or "unknown"))
+    of_archive = facts.archive.checksum if facts.archive is not None and facts.format == TFJS else None
+    checksum = ":".join(facts.checksum or of_archive or ("sha256-prefix", facts.sha256_prefix or "unknown"))
     checksum = _local_sha256(facts) or checksum
     return conversion_recipe(
         entry.name, facts.format, entry.prototxt_path, checksum, scheme=facts.naming, wanted=entry.conventions

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from caffezoo.weights.conventions import adapt, classifier
 from caffezoo.weights.convert import READERS, ConversionReport, TensorChange, convert_state_dict
 from caffezoo.weights.safetensors_file import is_safetensors
 from caffezoo.weights.schemes import choose_scheme, few, maps_of
+from caffezoo.weights.tfjs_file import split_archive_path
 from caffezoo.zoo.renaming import renamings
 from caffezoo.zoo.tensor_map import AS_THEY_ARE, Conventions
 
@@ -45,7 +47,7 @@ class Imported:
     blobs : dict of str to list of ndarray
         float32, by layer name.
     framework : str
-        Of the file: ``caffe``, ``torch``, ``keras``.
+        Of the file: ``caffe``, ``torch``, ``keras``, ``tfjs``.
     report : ConversionReport
     """
 
@@ -64,6 +66,8 @@ def framework_of(path: str | PathLike[str]) -> str:
         It cannot be read, or is of a kind that no framework writes weights in.
     """
     try:
+        if split_archive_path(Path(path))[1] is not None:
+            return "tfjs"  # the only one whose files may stay in an archive
         kind = identify(path)
     except OSError as error:
         raise WeightsFileError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
@@ -75,6 +79,8 @@ def framework_of(path: str | PathLike[str]) -> str:
         return "torch"
     if "Keras" in kind:
         return "keras"
+    if "TensorFlow.js" in kind:
+        return "tfjs"
     raise WeightsFileError(f"no weights file: it is {kind}", where=str(path))
 
 

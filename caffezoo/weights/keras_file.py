@@ -11,15 +11,13 @@ and ``legacy/saving/legacy_h5_format.py`` of Keras 3):
   ``_layer_checkpoint_dependencies`` for ``layers``. From Keras 3.10 on, ``vars`` has the layer's name as an attribute.
 * ``.keras`` (Keras 3): a zip that has a ``model.weights.h5``.
 
-All become tensors ``layer/role``. Automatic layer names (``conv2d``, ``conv2d_7``) depend on what else a session made
-before; what counts is their order, so they are counted anew from 1. A layer that the file does not name becomes
-``conv2d[0]``, ``conv2d[1]`` ..., in the order of the model.
+All become tensors ``layer/role``, automatic names counted anew (:mod:`~caffezoo.weights.keras_names`). A layer that the
+file does not name becomes ``conv2d[0]``, ``conv2d[1]`` ..., in the order of the model.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from os import PathLike, fspath, stat
@@ -34,19 +32,13 @@ from caffezoo.errors import SourceError, WeightsFileError
 from caffezoo.formats.hdf5 import MAX_EXPANSION, import_h5py
 from caffezoo.formats.signature import identify
 from caffezoo.weights.archive import member_chunks
+from caffezoo.weights.keras_names import AUTOMATIC, counted_anew, roles_of
 
 MAX_TOTAL_BYTES = 2 << 30  # no caffemodel holds more
 MAX_KERNEL_EDGE = 16  # Keras' first axis of a convolution is the kernel's height, Theano's the number of outputs
 ARCHIVE_MEMBER = "model.weights.h5"
 MODERN_GROUPS = ("layers", "_layer_checkpoint_dependencies")
 
-_ROLE = re.compile(
-    r"(?:^|[/_ ])(depthwise_kernel|pointwise_kernel|kernel|bias|gamma|beta|moving_mean|moving_variance|running_mean"
-    r"|running_std|W|b)(?:_\d+)?(?::\d+)?$"
-)
-# Keras 1 called the variance a standard deviation.
-_OLD_ROLES = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
-_AUTOMATIC = re.compile(r"(conv2d|depthwise_conv2d|separable_conv2d|batch_normalization|dense)(?:_(\d+))?")
 _STATISTICS = ("beta", "moving_mean", "moving_variance")
 # By the number of axes of each weight of a layer, in Keras' order.
 _ROLES_BY_AXES = {
@@ -121,7 +113,7 @@ class _File:
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
             if _text(root.attrs.get("backend", "")) == "theano":
                 raise self.error("its kernels are Theano's, turned by 180 degrees", _CONVERT)
-            layers = _counted_anew(self.listed_layers(root))
+            layers = counted_anew(self.listed_layers(root))
         elif modern:
             layers = _modern_layers(self.numbered_layers(self.child(root, modern[0])))
         else:
@@ -203,10 +195,8 @@ class _File:
 
     def roles(self, layer: str, weights: list[tuple[str, Any]]) -> tuple[str, ...]:
         """Return the roles of a layer's weights: by their names, or else by their shapes."""
-        found = [_ROLE.search(place) for place, _ in weights]
-        if all(found):
-            roles = tuple(_OLD_ROLES.get(m[1], m[1]) for m in found if m)
-            return ("kernel", *roles[1:]) if "pointwise_kernel" not in roles and roles[0] in _KERNELS else roles
+        if (roles := roles_of(place for place, _ in weights)) is not None:
+            return roles
         axes = tuple(len(getattr(dataset, "shape", None) or ()) for _, dataset in weights)
         if axes not in _ROLES_BY_AXES:
             shapes = [getattr(dataset, "shape", None) for _, dataset in weights]
@@ -222,7 +212,6 @@ class _File:
                 raise self.error(f"{key} is no sum within groups, which alone can become a grouped convolution")
 
 
-_KERNELS = ("depthwise_kernel", "kernel")
 _CONVERT = "use the file for TensorFlow, or load it in Keras and save it from there"
 
 
@@ -230,25 +219,14 @@ def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def _counted_anew(layers: Iterable[Layer]) -> list[Layer]:
-    """Number automatic names from 1, in their own order."""
-    layers = list(layers)
-    automatic: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name, _ in layers:
-        if match := _AUTOMATIC.fullmatch(name):
-            automatic[match[1]].append((int(match[2] or 0), name))
-    new = {name: f"{prefix}_{i}" for prefix, found in automatic.items() for i, (_, name) in enumerate(sorted(found), 1)}
-    return [(new.get(name, name), weights) for name, weights in layers]
-
-
 def _modern_layers(found: Iterable[tuple[str, str | None, Layer]]) -> list[Layer]:
     """Name the layers of a ``.weights.h5``: as the file does, or by class and place."""
     layers = list(found)
     if all(name for _, name, _ in layers):
-        return _counted_anew((name, weights) for _, name, (_, weights) in layers if name)
+        return counted_anew((name, weights) for _, name, (_, weights) in layers if name)
     by_class: dict[str, list[tuple[int, list[tuple[str, Any]]]]] = defaultdict(list)
     for key, _, (_, weights) in layers:
-        match = _AUTOMATIC.fullmatch(key)
+        match = AUTOMATIC.fullmatch(key)
         kind, number = (match[1], int(match[2] or 0)) if match else (key, 0)
         by_class[kind].append((number, weights))
     return [

@@ -8,6 +8,9 @@ from fnmatch import fnmatchcase
 from caffezoo.errors import BindingError, SourceError, UnknownNameError
 from caffezoo.zoo.tensor_map import TensorMap, refusal, tensor_maps
 
+# Whose tensor maps a framework's files go through: TensorFlow.js has Keras' layers, names and axes.
+_MAPS = {"tfjs": "keras"}
+
 
 def maps_of(network: str, framework: str, readable: Container[str]) -> dict[str, TensorMap]:
     """Return a network's tensor maps by scheme.
@@ -17,9 +20,10 @@ def maps_of(network: str, framework: str, readable: Container[str]) -> dict[str,
     SourceError
         There is none, or no reader for the framework's files; with the reason where one is known.
     """
-    maps = tensor_maps(network, framework) if framework in readable else {}
+    named = _MAPS.get(framework, framework)
+    maps = tensor_maps(network, named) if framework in readable else {}
     if not maps:
-        reason = refusal(network, framework)
+        reason = refusal(network, named)
         if reason is not None:
             raise SourceError(f"{framework} weights cannot become {network}'s exactly: {reason}")
         raise SourceError(f"{framework} weights cannot be converted for {network} by this version")

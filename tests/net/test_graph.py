@@ -165,7 +165,7 @@ def test_unknown_sources_of_data_say_how_they_become_inputs() -> None:
     text = """
     layer { name: "one" type: "Zzyx" top: "a" top: "b" }
     layer { name: "two" type: "Abcd" bottom: "a" top: "c" }"""
-    with pytest.raises(UnknownLayerError, match="inputs with --shape a=1,3,224,224 --shape b=1$"):
+    with pytest.raises(UnknownLayerError, match=r"inputs with --shape a=1,3,224,224 --shape b=1$"):
         Network.from_text(text)
 
 

@@ -37,7 +37,8 @@ RECORDED: dict[str, dict[str, Layers]] = json.loads(
     lzma.decompress((Path(__file__).parent / "keras_layers.json.xz").read_bytes())
 )
 ALL = {a.name: path for path, a in architectures().items() if path.startswith("prototxt/keras/")}
-SCHEMES = [(n, s) for n in mapped_networks("keras") for s in tensor_maps(n, "keras")]
+OTHERS = {"nsfwjs-inception-v3"}  # built of Keras' layers by others: tests of their own hold them
+SCHEMES = [(n, s) for n in mapped_networks("keras") if n not in OTHERS for s in tensor_maps(n, "keras")]
 RUN = [(package, network) for package, networks in RECORDED.items() for network in networks]
 
 
@@ -66,7 +67,7 @@ def canonical(layers: Layers) -> Layers:
 
 
 def test_every_network_has_a_map_and_a_recorded_source():
-    assert set(mapped_networks("keras")) == set(ALL)
+    assert set(mapped_networks("keras")) - OTHERS == set(ALL)
     assert {network for _, network in RUN} == set(ALL)
 
 

@@ -1,4 +1,4 @@
-"""Norms of forks: GroupNorm, InstanceNorm and L2Norm."""
+"""Norms of forks: GroupNorm, InstanceNorm, L2Norm and GRN."""
 
 from __future__ import annotations
 
@@ -110,3 +110,24 @@ class L2Norm(Layer):
         if len(bottoms[0]) < 2:
             self.fail(f"takes samples of values, has {bottoms[0]}")
         return [bottoms[0]]
+
+
+@register("GRN")
+class GRN(Layer):
+    """Every place divided by ``sqrt(sum of squares over channels + bias)`` (``grn_layer.cpp`` of OpenVINO's fork)."""
+
+    param_name = "grn_param"
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[0]) < 2 or self.param.bias < 0:
+            self.fail(f"takes channels on axis 1 and a bias of at least 0, has {bottoms[0]} and {self.param.bias:g}")
+        return [bottoms[0]]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        x = scope.bottoms[0]
+        squares = scope.op("ReduceSum", scope.op("Mul", x, x), scope.ints([1]), keepdims=1)
+        return [scope.op("Div", x, scope.op("Sqrt", scope.op("Add", squares, scope.const(self.param.bias))))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        bias = float(self.param.bias)
+        return lambda own, x: [x / (x.square().sum(1, keepdim=True) + bias).sqrt()]

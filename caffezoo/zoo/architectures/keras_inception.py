@@ -83,8 +83,8 @@ def mixed_8(b: KerasBuilder, i: int, x: str) -> str:
     return b.concat(f"mixed{9 + i}", [*branches, pooled(b, x, 192)])
 
 
-def inception_v3(size_px: int = 299) -> KerasBuilder:
-    b = KerasBuilder("keras-inception-v3", provenance(f"{APPLICATIONS}inception_v3.py", SIZES), size_px)
+def inception_v3_features(b: KerasBuilder) -> str:
+    """Append all of InceptionV3 below its classifier: 94 convolutions, and the average of the last map."""
     x = stem(b)
     for i, pool_width in enumerate((32, 64, 64)):
         x = mixed_35(b, f"mixed{i}", x, pool_width)
@@ -97,7 +97,12 @@ def inception_v3(size_px: int = 299) -> KerasBuilder:
     x = b.concat("mixed8", [*branches, max_pool(b, x)])
     for i in (0, 1):
         x = mixed_8(b, i, x)
-    b.softmax("prob", b.fc("predictions", b.global_pool("avg_pool", x), 1000))
+    return b.global_pool("avg_pool", x)
+
+
+def inception_v3(size_px: int = 299) -> KerasBuilder:
+    b = KerasBuilder("keras-inception-v3", provenance(f"{APPLICATIONS}inception_v3.py", SIZES), size_px)
+    b.softmax("prob", b.fc("predictions", inception_v3_features(b), 1000))
     return b
 
 

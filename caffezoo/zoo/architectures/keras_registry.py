@@ -17,9 +17,11 @@ def keras_architecture(
     renamed: Mapping[str, str] | None = None,
     unused: tuple[str, ...] = (),
     by_order: bool = True,
+    directory: str = "keras",
 ) -> None:
-    """Register ``prototxt/keras/deploy_<name>.prototxt`` and the tensor maps ``keras-applications``, ``keras`` and
-    ``keras-by-order``.
+    """Register ``prototxt/<directory>/deploy_<name>.prototxt`` and its tensor maps.
+
+    They are called ``keras-applications``, ``keras`` and ``keras-by-order``.
 
     Parameters
     ----------
@@ -33,6 +35,8 @@ def keras_architecture(
         Shell patterns of tensors that files may have and the network here does without.
     by_order : bool
         False where a file that does not name layers would be another network's, which has the same shapes.
+    directory : str
+        Folder below ``prototxt/``.
     """
 
     def named(names: Mapping[str, str]) -> TensorMap:
@@ -43,7 +47,7 @@ def keras_architecture(
         b = build()
         return ordered_map(model_order(b.net, b.keras_layers, b.lengths), b.mode, unused)
 
-    architecture("keras", name, build)
+    architecture(directory, name, build)
     tensor_map(name, "keras", lambda: named({}), "keras-applications")
     if renamed:
         tensor_map(name, "keras", lambda: named(renamed), "keras")

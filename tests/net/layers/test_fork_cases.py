@@ -7,15 +7,12 @@ import pytest
 
 from caffezoo.net.graph import Network
 from caffezoo.net.onnx_graph import to_onnx
-from tests.net.layers.fork_cases import FORK_CASES, ForkCase
-from tests.net.layers.label_cases import LABEL_CASES
-from tests.net.layers.map_cases import MAP_CASES
-from tests.net.layers.point_cases import POINT_CASES
+from tests.net.layers.every_fork_case import EVERY_FORK_CASE
+from tests.net.layers.fork_cases import ForkCase
 from tests.net.layers.test_cases import bottoms
 from tests.oracle import assert_close, layer_proto, one_layer_net, onnx_outputs, seeded_blobs
 
-ALL = {**FORK_CASES, **MAP_CASES, **LABEL_CASES, **POINT_CASES}
-names = pytest.mark.parametrize("name", ALL)
+names = pytest.mark.parametrize("name", EVERY_FORK_CASE)
 
 
 def made(fork: ForkCase) -> tuple[Network, dict[str, np.ndarray], list[np.ndarray]]:
@@ -39,7 +36,7 @@ def made(fork: ForkCase) -> tuple[Network, dict[str, np.ndarray], list[np.ndarra
 
 @names
 def test_the_onnx_form_is_the_formula(name: str) -> None:
-    network, inputs, wanted = made(ALL[name])
+    network, inputs, wanted = made(EVERY_FORK_CASE[name])
     node = network.nodes[-1]
     assert [tuple(s) for s in node.top_shapes] == [x.shape for x in wanted]
     for runtime, found in onnx_outputs(to_onnx(network), inputs).items():
@@ -52,7 +49,7 @@ def test_the_torch_form_is_the_formula(name: str) -> None:
     torch = pytest.importorskip("torch")
     from caffezoo.net.torch_module import to_torch
 
-    network, inputs, wanted = made(ALL[name])
+    network, inputs, wanted = made(EVERY_FORK_CASE[name])
     tops = list(network.nodes[-1].layer.proto.top)
     with torch.no_grad():
         found = to_torch(network, outputs=tops)(*(torch.from_numpy(x) for x in inputs.values()))
@@ -60,12 +57,12 @@ def test_the_torch_form_is_the_formula(name: str) -> None:
         assert_close(found[top].numpy(), x, f"torch, top {top}")
 
 
-@pytest.mark.parametrize("name", [name for name, fork in ALL.items() if fork.smooth])
+@pytest.mark.parametrize("name", [name for name, fork in EVERY_FORK_CASE.items() if fork.smooth])
 def test_gradients_are_those_of_the_function(name: str) -> None:
     torch = pytest.importorskip("torch")
     from caffezoo.net.torch_module import to_torch
 
-    fork = ALL[name]
+    fork = EVERY_FORK_CASE[name]
     network, inputs, _ = made(fork)
     module = to_torch(network).double()
     tensors = [torch.from_numpy(x).double() for x in inputs.values()]

@@ -1,4 +1,4 @@
-"""The child of :class:`~caffezoo.timing.contender.Contender`: loads one network into one engine, and runs it when told.
+"""The child's side of :class:`~caffezoo.timing.child.Child`.
 
 Messages are pickles behind their length, both ways; only the parent that started this process writes to it. What
 runtimes print goes to standard error, so that it is no reply.
@@ -6,12 +6,13 @@ runtimes print goes to standard error, so that it is no reply.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import struct
 import sys
-import time
-from typing import IO, Any, BinaryIO
+from collections.abc import Generator, Iterator
+from typing import IO, Any, BinaryIO, cast
 
 LENGTH = struct.Struct(">Q")
 
@@ -37,7 +38,7 @@ def receive(pipe: IO[bytes]) -> Any:
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Load what the first messages say, then run a block at every further one, until there are none."""
+    """Call what the second message says: a function whose result is the reply, or one that serves further messages."""
     from caffezoo.errors import ZooError
     from caffezoo.net.own_layers import load_layers
     from caffezoo.net.python_code import run_code_of
@@ -47,22 +48,23 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         for file in first["layer_files"]:  # before a network that holds their layers is unpickled
             load_layers(file)
         run_code_of(first["python_folders"])
-        source, settings = receive(requests)
-        start = time.perf_counter()
-        subject = _open(source, settings)
+        function, arguments = receive(requests)
+        found = function(*arguments)
+        if not isinstance(found, Iterator):
+            send(replies, found)
+            return
+        send(replies, next(found))
     except ZooError as error:
         send(replies, _told(error))
         return
-    with subject:
-        facts = ("version", "device", "precision", "threads", "memory_peak_bytes")
-        send(replies, {**{name: getattr(subject, name) for name in facts}, "load_seconds": time.perf_counter() - start})
+    with contextlib.closing(cast("Generator[Any, Any, None]", found)) as server:
         while True:
             try:
-                block = receive(requests)
+                request = receive(requests)
             except EOFError:
                 return
             try:
-                send(replies, _block(subject, **block))
+                send(replies, server.send(request))
             except ZooError as error:
                 send(replies, _told(error))
 
@@ -70,25 +72,6 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
 def _told(error: Any) -> dict[str, Any]:
     """Return an error as a message: not every class of them can be unpickled."""
     return {"error": type(error), "message": error.message, "where": error.where, "hint": error.hint}
-
-
-def _open(source: Any, settings: Any) -> Any:
-    from caffezoo.timing.networks import Job
-    from caffezoo.timing.subjects import CaffeSubject, EngineSubject
-
-    if hasattr(source, "open_subject"):
-        return source.open_subject(settings)
-    network = source.load() if isinstance(source, Job) else source
-    return (CaffeSubject if settings.engine == "caffe" else EngineSubject)(network, settings)
-
-
-def _block(subject: Any, seconds: float, least: int, dropped: int) -> list[float]:
-    """Return the seconds of every call of a block, those that are to be dropped first."""
-    found: list[float] = [subject.whole()[0] for _ in range(dropped)]
-    start = time.perf_counter()
-    while len(found) < dropped + least or time.perf_counter() - start < seconds:
-        found.append(subject.whole()[0])
-    return found
 
 
 def main() -> None:
