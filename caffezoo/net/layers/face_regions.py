@@ -8,6 +8,7 @@ import numpy as np
 
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.layer import Shape, register
+from caffezoo.net.own_fields import fields
 
 UNITS = 12
 POINTS = 49
@@ -37,6 +38,9 @@ class ActionUnitMasks(HostLayer):
     """
 
     param_name = "au_mask_based_land_param"
+    own_fields = fields(
+        img_size=0.0, spatial_ratio=0.0, spatial_scale=0.0, fill_type="manhattan", fill_coeff=0.0, fill_value=0.0
+    )
     top_count = (UNITS + 1, UNITS + 1)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
@@ -79,4 +83,5 @@ class ActionUnitMasks(HostLayer):
 
 def _rounded(values: np.ndarray) -> np.ndarray:
     """Return the nearest whole numbers, halves away from 0 as C's round has it."""
-    return np.clip(np.sign(values) * np.floor(abs(values) + 0.5), -(2**31), 2**31 - 1).astype(np.int64)
+    nearest = np.sign(values) * np.floor(abs(values) + 0.5)
+    return np.asarray(np.clip(nearest, -(2**31), 2**31 - 1), np.int64)

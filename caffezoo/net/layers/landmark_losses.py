@@ -1,198 +1,136 @@
-"""Losses of points and ages: EuclideanLossHeatmap, WeightEuclideanLoss, OrdinalRegressionLoss, and MAE of its ages."""
+"""Losses of forks over landmarks, heat maps and ranks: ages, joints, points of a face."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from caffezoo.net.layer import Layer, Shape, register
-from caffezoo.net.layers.label_losses import SampleLoss
-from caffezoo.net.layers.losses import LossLayer
+from caffezoo.net.formula_layer import FormulaLoss, LabelLoss
+from caffezoo.net.host_layer import HostLayer
+from caffezoo.net.layer import Shape, register
+from caffezoo.net.own_fields import fields
 
-if TYPE_CHECKING:
-    from caffezoo.net.onnx_graph import LayerScope
-    from caffezoo.net.torch_module import Compute, TorchScope
-
-MISSING_JOINT = -999.0
 POINTS = 68
-COARSE = (18, 22, 23, 27, 37, 40, 43, 46, 28, 32, 36, 49, 55)
-"""Points of a 68-point face, counted from 1, that ``coarse_weight`` weighs."""
+"""Landmarks of a face in the 300-W scheme; a sample holds their x, then their y."""
+OUTLINE, COARSE = 17, (17, 21, 22, 26, 27, 31, 35, 36, 39, 42, 45, 48, 54)
 
 
 @register("EuclideanLossHeatmap")
-class EuclideanLossHeatmap(LossLayer):
-    """Mean of ``(a - b)^2`` over all values of heat maps, without those where b is -999: joints that are missing.
+class EuclideanLossHeatmap(FormulaLoss):
+    """Mean of ``(a - b)^2`` over all values of square maps; a third bottom is only drawn.
 
-    A third bottom is the image, which the layer only draws on; maps are square (``euclidean_loss_heatmap_layer.cpp`` of
-    tpfister/caffe-heatmap, whose backward pass gives ``a - b`` alone: here the gradient is the loss's own).
+    Its gradient in the fork is ``a - b``, whatever the size. Source: ``euclidean_loss_heatmap_layer.cpp`` of
+    tpfister/caffe-heatmap (Pfister et al., 2015).
     """
 
     bottom_count = (2, 3)
-    in_place_allowed = False
-    auto_tops = True
+    idle_fields = frozenset({"visualise", "visualise_channel"})
+    differentiable = False
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        a, b = bottoms[:2]
-        if len(a) != 4 or a != b or a[2] != a[3]:
-            self.fail(f"takes two bottoms of square maps [N, C, H, H], has {a} and {b}")
+        self.check_alike(bottoms[:2])
+        a = bottoms[0]
+        if a != bottoms[1] or len(a) != 4 or a[2] != a[3]:
+            self.fail(f"takes square maps of one shape: the fork reads others out of step, has {a} and {bottoms[1]}")
         return [()]
 
-    def onnx(self, scope: LayerScope) -> list[str]:
-        a, b = scope.bottoms[:2]
-        missing = scope.op("Equal", b, scope.const(MISSING_JOINT))
-        difference = scope.op("Where", missing, scope.const(0.0), scope.op("Sub", a, b))
-        return [scope.op("ReduceMean", scope.op("Mul", difference, difference), keepdims=0)]
-
-    def torch(self, scope: TorchScope) -> Compute:
-        return lambda own, a, b, *image: [(a - b).where(b != MISSING_JOINT, a.new_zeros(())).square().mean()]
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        return [((bottoms[0] - bottoms[1]) ** 2).mean()]
 
 
 @register("WeightEuclideanLoss")
-class WeightEuclideanLoss(LossLayer):
-    """``sum w (a - b)^2 / (2 N)`` over the x, then the y of 68 points of a face, [N, 136].
+class WeightEuclideanLoss(FormulaLoss):
+    """``sum w (a - b)^2 / (2 N)`` over 68 landmarks: their x, then their y.
 
-    w is ``contour_weight`` for the first 17 points, ``main_weight`` for the others, and ``coarse_weight`` at 13 corners
-    where that is not 0; a third bottom multiplies it. With ``normalized`` 1 each sample is divided by the distance of
-    the eyes (``weight_euclidean_loss_layer.cpp``: x of points 36 and 42, y of 39 and 45, counted from 0).
+    w is ``contour_weight`` for the outline (17 points), ``main_weight`` for the others, and ``coarse_weight`` for 13 of
+    these; a weight of 0 leaves what the one before it says. A third bottom multiplies the squares. Source:
+    ``weight_euclidean_loss_layer.cpp`` of goodluckcwl/custom-caffe.
     """
 
     param_name = "weight_euclidean_loss_param"
     bottom_count = (2, 3)
-    in_place_allowed = False
-    auto_tops = True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        if any(len(x) < 1 or x[0] != bottoms[0][0] or math.prod(x[1:]) != 2 * POINTS for x in bottoms):
-            self.fail(f"takes bottoms of {POINTS} points, [N, {2 * POINTS}], has {', '.join(map(str, bottoms))}")
-        if self.param.normalized and self.param.normalized_type:
-            self.fail("normalized_type other than 0 is not supported")
+        self.check_alike(bottoms)
+        if math.prod(bottoms[0][1:]) != 2 * POINTS:
+            self.fail(f"takes {2 * POINTS} values a sample, has {math.prod(bottoms[0][1:])}")
+        if self.param.normalized:
+            self.fail("normalized is not supported: the fork divides by what lies behind a sample's landmarks")
         return [()]
 
-    def _weights(self) -> np.ndarray:
-        p, found = self.param, np.zeros(POINTS, np.float32)
-        for weight, points in ((p.contour_weight, range(17)), (p.main_weight, range(17, POINTS))):
-            found[list(points)] = weight
-        if p.coarse_weight:
-            found[[k - 1 for k in COARSE]] = p.coarse_weight
-        return np.tile(found, 2)
+    def weights(self) -> np.ndarray:
+        """Return the weight of every value of a sample."""
+        line = np.zeros(POINTS)
+        line[:OUTLINE], line[OUTLINE:] = self.param.contour_weight, self.param.main_weight
+        if self.param.coarse_weight:
+            line[list(COARSE)] = self.param.coarse_weight
+        return np.tile(line, 2)
 
-    def onnx(self, scope: LayerScope) -> list[str]:
-        a, b, *third = (scope.reshape(x, [-1, 2 * POINTS]) for x in scope.bottoms)
-        difference = scope.op("Sub", a, b)
-        terms = scope.op("Mul", scope.op("Mul", difference, difference), scope.const(self._weights()))
-        if third:
-            terms = scope.op("Mul", terms, third[0])
-        if self.param.normalized == 1:
-            apart = [
-                scope.op("Sub", *(scope.op("Gather", b, scope.const(k, np.int64), axis=1) for k in pair))
-                for pair in ((36, 42), (POINTS + 39, POINTS + 45))
-            ]
-            squares = scope.op("Add", *(scope.op("Mul", d, d) for d in apart))
-            distance = scope.op("Max", scope.op("Sqrt", squares), scope.const(float(np.finfo(np.float32).tiny)))
-            terms = scope.op("Div", terms, scope.reshape(distance, [-1, 1]))
-        per_sample = scope.op("ReduceSum", terms, scope.ints([1]), keepdims=0)
-        return [scope.op("Mul", scope.op("ReduceMean", per_sample, keepdims=0), scope.const(0.5))]
-
-    def torch(self, scope: TorchScope) -> Compute:
-        weights, normalized = scope.torch.from_numpy(self._weights()), self.param.normalized == 1
-
-        def compute(own: Any, *bottoms: Any) -> list[Any]:
-            a, b, *third = (x.reshape(-1, 2 * POINTS) for x in bottoms)
-            terms = (a - b).square() * weights.to(a)
-            if third:
-                terms = terms * third[0]
-            if normalized:
-                x, y = b[:, 36] - b[:, 42], b[:, POINTS + 39] - b[:, POINTS + 45]
-                terms = terms / (x * x + y * y).sqrt().clamp(min=float(np.finfo(np.float32).tiny))[:, None]
-            return [terms.sum() / (2 * a.shape[0])]
-
-        return compute
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        a, b, *factor = (x.reshape(x.shape[0], -1) for x in bottoms)
+        weights = xp.asarray(self.weights()) if xp is np else xp.asarray(self.weights()).to(a)
+        squares = weights * (a - b) ** 2
+        return [(squares * factor[0] if factor else squares).sum() / (2 * a.shape[0])]
 
 
 @register("OrdinalRegressionLoss")
-class OrdinalRegressionLoss(SampleLoss):
-    """K questions "more than k?" of two scores each, [N, 2 K]: ``-sum_k log softmax(x_k)[label > k] / N``.
+class OrdinalRegressionLoss(LabelLoss):
+    """``-sum_k w_k log p_k(label > k)`` over N, of K pairs of scores (not above k, above k) each with its own softmax.
 
-    (Niu and others, CVPR 2016; ``ordinal_regression_loss_layer.cpp``.) A ``weight_file`` is not read.
+    Source: ``ordinal_regression_loss_layer.cpp`` of luoyetx/OrdinalRegression (Niu et al., 2016). Weights of a
+    ``weight_file`` are not supported.
     """
 
     param_name = "ordinal_regression_loss_param"
+    own_fields = fields(k=int, weight_file="")
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        count = math.prod(bottoms[0][1:])
-        if count % 2 or (self.param.HasField("k") and self.param.k * 2 != count):
-            self.fail(f"takes two scores of each of its {self.param.k or 'K'} ranks, has {bottoms[0]}")
+        super().top_shapes(bottoms)
+        values, ranks = math.prod(bottoms[0][1:]), self.param.k
+        if values % 2 or ranks not in (None, values // 2):
+            self.fail(f"takes two scores for each of {ranks or 'its'} ranks, has {values}")
         if self.param.weight_file:
             self.fail("weight_file is not supported")
-        return super().top_shapes(bottoms)
+        return [()]
 
-    def onnx(self, scope: LayerScope) -> list[str]:
-        ranks = math.prod(scope.bottom_shapes[0][1:]) // 2
-        logs = scope.op("LogSoftmax", scope.reshape(scope.bottoms[0], [-1, ranks, 2]), axis=2)
-        logs = scope.op("Max", logs, scope.const(math.log(np.finfo(np.float32).tiny)))
-        labels = scope.reshape(scope.op("Cast", scope.bottoms[1], to=7), [-1, 1])
-        above = scope.op("Greater", labels, scope.const(np.arange(ranks)[None], np.int64))
-        chosen = scope.op("GatherElements", logs, scope.reshape(scope.op("Cast", above, to=7), [-1, ranks, 1]), axis=2)
-        per_sample = scope.op("ReduceSum", scope.reshape(chosen, [-1, ranks]), scope.ints([1]), keepdims=0)
-        return [scope.op("Neg", scope.op("ReduceMean", per_sample, keepdims=0))]
-
-    def torch(self, scope: TorchScope) -> Compute:
-        torch, F = scope.torch, scope.F
-
-        def compute(own: Any, x: Any, labels: Any) -> list[Any]:
-            logs = F.log_softmax(x.reshape(x.shape[0], -1, 2), 2).clamp(min=math.log(np.finfo(np.float32).tiny))
-            above = labels.reshape(-1, 1).long() > torch.arange(logs.shape[1], device=x.device)
-            return [-logs.gather(2, above.long()[..., None]).sum() / x.shape[0]]
-
-        return compute
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        x = bottoms[0].reshape(bottoms[0].shape[0], -1, 2)
+        labels = xp.trunc(bottoms[1].reshape(-1, 1))
+        if bool((labels > x.shape[1]).any()):
+            self.fail_values(f"a label is above the {x.shape[1]} ranks")
+        above = labels > self.count_up(xp, x.shape[1], labels)
+        gap = xp.where(above, x[:, :, 0] - x[:, :, 1], x[:, :, 1] - x[:, :, 0])
+        return [xp.log1p(xp.exp(-abs(gap))).sum() / x.shape[0] + gap.clip(0, None).sum() / x.shape[0]]
 
 
 @register("MAE")
-class OrdinalError(Layer):
-    """Mean absolute error of the ranks that OrdinalRegressionLoss's scores [N, 2 K, ...] answer with "more".
+class RankError(HostLayer):
+    """Mean of ``|label - rank|``, the rank being the number of pairs of scores whose second is larger.
 
-    (``mae_layer.cpp`` beside that loss; labels of ``ignore_label`` do not count.)
+    Source: ``mae_layer.cpp`` of luoyetx/OrdinalRegression; ``mae_param { ignore_label }`` leaves labels out.
     """
 
     param_name = "mae_param"
+    own_fields = fields(ignore_label=int)
     bottom_count = (2, 2)
-    in_place_allowed = False
-    differentiable = False
     judges = True
 
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        x, labels = bottoms
-        if len(x) < 2 or x[1] % 2 or math.prod(labels) * x[1] != math.prod(x):
-            self.fail(f"takes two scores of each rank and one label a place, has {x} and {labels}")
+        x = bottoms[0]
+        if len(x) < 2 or x[1] % 2 or math.prod(bottoms[1]) != x[0] * math.prod(x[2:]):
+            self.fail(f"takes two scores a rank and one label a place, has {x} and {bottoms[1]}")
         return [()]
 
-    def onnx(self, scope: LayerScope) -> list[str]:
-        _, channels, *places = scope.bottom_shapes[0]
-        pairs = scope.reshape(scope.bottoms[0], [-1, channels // 2, 2, math.prod(places)])
-        no, yes = (scope.op("Gather", pairs, scope.const(k, np.int64), axis=2) for k in (0, 1))
-        ranks = scope.op("Cast", scope.op("Less", no, yes), to=1)
-        found = scope.op("ReduceSum", ranks, scope.ints([1]), keepdims=0)
-        labels = scope.op("Floor", scope.reshape(scope.bottoms[1], [-1, math.prod(places)]))
-        errors = scope.op("Abs", scope.op("Sub", labels, found))
-        if not self.param.HasField("ignore_label"):
-            return [scope.op("ReduceMean", errors, keepdims=0)]
-        counted = scope.op("Cast", scope.op("Not", scope.op("Equal", labels, self._ignored(scope))), to=1)
-        total = scope.op("ReduceSum", scope.op("Mul", errors, counted), keepdims=0)
-        return [scope.op("Div", total, scope.op("ReduceSum", counted, keepdims=0))]
-
-    def _ignored(self, scope: LayerScope) -> str:
-        return scope.const(float(self.param.ignore_label))
-
-    def torch(self, scope: TorchScope) -> Compute:
-        ignored = self.param.ignore_label if self.param.HasField("ignore_label") else None
-
-        def compute(own: Any, x: Any, labels: Any) -> list[Any]:
-            pairs = x.reshape(x.shape[0], x.shape[1] // 2, 2, -1)
-            labels = labels.reshape(x.shape[0], -1).floor()
-            errors = (labels - (pairs[:, :, 0] < pairs[:, :, 1]).to(x.dtype).sum(1)).abs()
-            return [errors.mean() if ignored is None else errors[labels != ignored].mean()]
-
-        return compute
+    def host(self, bottoms: Sequence[np.ndarray], blobs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        x, labels = bottoms[0], bottoms[1].reshape(bottoms[0].shape[0], -1).astype(np.int64)
+        pairs = x.reshape(x.shape[0], x.shape[1] // 2, 2, -1)
+        errors = abs(labels - (pairs[:, :, 0] < pairs[:, :, 1]).sum(1))
+        counted = np.ones_like(errors, bool) if self.param.ignore_label is None else labels != self.param.ignore_label
+        with np.errstate(invalid="ignore"):
+            return [np.asarray(np.float32(errors[counted].sum()) / np.float32(counted.sum()), np.float32)]

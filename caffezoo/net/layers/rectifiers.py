@@ -10,6 +10,7 @@ import numpy as np
 
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import Layer, Shape, register
+from caffezoo.net.own_fields import fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -227,7 +228,7 @@ class Mixup(Training):
     """
 
     param_name = "mixup_param"
-    bottom_count = (1, 2)
+    own_fields = fields(cls_num=0, alpha=0.0)
 
     def _spreads(self, bottoms: Sequence[Shape]) -> bool:
         return len(self.proto.top) > 1 and self.param.cls_num > 0 and len(bottoms) > 1 and len(bottoms[1]) != 2

@@ -72,7 +72,7 @@ class Reshape(Layer):
     in_place_allowed = False
 
     def carries(self, bottoms: Sequence[Shape]) -> bool:
-        return self.param.pixelshuffler <= 1
+        return bool(self.param.pixelshuffler <= 1)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         factor = int(self.param.pixelshuffler)
