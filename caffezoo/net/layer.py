@@ -86,6 +86,7 @@ class Layer:
 
     param_name: ClassVar[str | None] = None
     own_fields: ClassVar[Mapping[str, Any] | None] = None  # of param_name where caffe.proto lacks it
+    idle_fields: ClassVar[frozenset[str]] = frozenset()  # the layer's fields of its fork that change no top
     bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
     top_count: ClassVar[tuple[int, int | None]] = (1, 1)
     is_input: ClassVar[bool] = False

@@ -46,7 +46,8 @@ def check_types(prototxt: Prototxt) -> None:
 def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
     """Refuse fields that Caffe does not have, and return what is passed over because its layer is not used.
 
-    A field in a layer whose type is not Caffe's is that type's own affair, and so is a message that the class reads.
+    A field in a layer whose type is not Caffe's is that type's own affair, and so is what the class reads or knows to
+    change nothing.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
             return True
         own = layer_class(stray.layer_type)
         foreign = own is None or not own.__module__.startswith("caffezoo.")
-        read = own is not None and own.own_fields is not None and own.param_name == stray.field.name
+        name = stray.field.name
+        read = own is not None and ((own.own_fields is not None and own.param_name == name) or name in own.idle_fields)
         return stray.layer_line in used and not (stray.is_layers_own and (foreign or read))
 
     refuse([stray for stray in prototxt.strays if matters(stray)], prototxt.path)
