@@ -94,15 +94,9 @@ def _cell(facts: WeightsFacts) -> str:
     elif facts.url:
         host = facts.url.split("/")[2]
         place = f"[{host}]({facts.url})"
-    known = (
-        "sha256"
-        if facts.checksum and facts.checksum[0] == "sha256"
-        else facts.checksum[0]
-        if facts.checksum
-        else "sha256 prefix"
-        if facts.sha256_prefix
-        else "no hash"
-    )
+    hashed = facts.archive if facts.archive is not None and facts.format == "tfjs" else facts
+    algorithm = hashed.checksum[0] if hashed.checksum else None
+    known = algorithm or ("sha256 prefix" if hashed.sha256_prefix else "no hash")
     words = [
         facts.format,
         facts.state,

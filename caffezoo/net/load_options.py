@@ -9,8 +9,11 @@ from typing import Any
 
 from caffezoo.errors import UnknownNameError, UsageError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.phases import filter_net
+from caffezoo.formats.prototxt import read_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import Shape
+from caffezoo.net.outline import Outline, outline
 
 PHASES = ("TEST", "TRAIN")
 
@@ -88,6 +91,11 @@ class LoadOptions:
             lenient=self.lenient,
             outputs=outputs,
         )
+
+    def outline(self, prototxt: str | PathLike[str]) -> Outline:
+        """Return what is known of a network that is refused for layers of unknown types."""
+        state = pb.Phase.Value(self.phase), self.level, self.stages
+        return outline(filter_net(read_prototxt(prototxt, lenient=self.lenient), *state), dict(self.shapes))
 
     def to_json(self) -> dict[str, Any]:
         """Return what is not the default, as plain JSON values."""

@@ -92,7 +92,7 @@ def calibration_files(where: str) -> list[Path]:
         return [path for path, _ in sample_images()]
     folder = Path(where)
     if not folder.is_dir():
-        raise DataError("no such folder of calibration images", where=where)
+        raise DataError("no such folder of images", where=where)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
     if not files:
         raise DataError("holds no image", where=where, hint=f"names end in {', '.join(IMAGE_ENDINGS)}")

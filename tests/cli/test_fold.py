@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -62,6 +63,25 @@ def test_json(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> Non
     assert record["folded"] == {"bn": "conv", "scale": "conv"}
     assert record["agreement"]["samples"] == 3
     assert record["merged"] is None
+
+
+def test_images(files: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / "images" / f"{i}.png"), np.full((9, 8, 3), 60 * i, np.uint8))
+    flags = (*files, "--data", str(tmp_path / "images"), "--mean", "104", "--std", "50")
+    assert run(*flags, "--samples", "0") == 0
+    assert "blobs on 3 images" in capsys.readouterr().out
+    assert run(*flags, "--samples", "2", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["agreement"]["samples"], record["images"]["samples"]) == (2, 3)
+    assert record["images"]["top1_differs"] == 0
+    scale = {blob["blob"]: blob["scale"] for blob in record["images"]["blobs"]}
+    assert scale["pre"] > 0
+    assert run(*files, "--mean", "104") == 2
+    assert "--mean and --std are of the images of --data" in capsys.readouterr().err
+    assert run(*files, "--data", str(tmp_path / "none")) == 1
+    assert "no such folder" in capsys.readouterr().err
 
 
 def test_anothers_folding(files: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

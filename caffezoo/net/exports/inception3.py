@@ -42,7 +42,8 @@ def inception3_names(network: Network) -> tuple[str, ...]:
     Parameters
     ----------
     network : Network
-        An Inception v3, folded: 94 convolutions and the classifier.
+        An Inception v3, folded: 94 convolutions and the classifier. Fully connected layers between them, which the
+        original has not, keep their own names.
 
     Raises
     ------
@@ -55,8 +56,9 @@ def inception3_names(network: Network) -> tuple[str, ...]:
         names += [f"{prefix}/{name}" for name in module]
     nodes = [node for node in network.nodes if node.blob_shapes]
     found = ["".join(str(d) for d in node.blob_shapes[0][2:]) for node in nodes]
-    if found[:-1] != _KERNELS or found[-1:] != [""]:
+    head = nodes[len(_KERNELS) :]
+    if found[: len(_KERNELS)] != _KERNELS or not head or any(found[len(_KERNELS) :]):
         first = next((n.name for n, k, w in zip(nodes, found, _KERNELS, strict=False) if k != w), None)
         what = f"its layer '{first}' is another" if first else f"it has {len(nodes)} layers with weights, not 95"
         raise LoweringError(f"no Inception v3 as the names are made for: {what}", where=network.path)
-    return (*(name.replace("/", "_") for name in names), "softmax")
+    return (*(name.replace("/", "_") for name in names), *(node.name for node in head[:-1]), "softmax")

@@ -37,6 +37,12 @@ def test_the_original_order(name: str) -> None:
     )
 
 
+def test_a_head_of_more_layers_keeps_their_names() -> None:
+    names = inception3_names(plain_products("nsfwjs-inception-v3"))
+    assert names[:94] == inception3_names(plain_products("keras-inception-v3"))[:94]
+    assert names[94:] == ("dense_1", "dense_2", "softmax")
+
+
 def test_another_network() -> None:
     with pytest.raises(LoweringError, match="no Inception v3 as the names are made for"):
         inception3_names(plain_products("resnet18-priv"))

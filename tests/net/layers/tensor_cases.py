@@ -38,6 +38,9 @@ def between(x: np.ndarray, height: int, width: int) -> np.ndarray:
     return y
 
 
+OWN_TESTS = {"MatWrite"}
+"""Of tests/formats/test_forks_v1.py."""
+
 SPATIAL = [(0, 0), (0, 0), (2, 2), (2, 2)]
 
 TENSOR_CASES: dict[str, ForkCase] = {
@@ -54,6 +57,23 @@ TENSOR_CASES: dict[str, ForkCase] = {
     ),
     "padding": ForkCase(
         _one("Padding", "padding_param { pad: 2 }", (2, 3, 3, 4)), _values(lambda x: np.pad(x, SPATIAL))
+    ),
+    "padding_before_and_behind": ForkCase(
+        _one("Padding", "padding_param { pad_beg: 1 pad_end: 2 }", (2, 3, 3, 4)),
+        _values(lambda x: np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 2)])),
+    ),
+    "padding_that_cuts": ForkCase(
+        _one("Padding", "padding_param { pad_beg: -1 pad_end: -2 }", (2, 3, 5, 6)),
+        _values(lambda x: x[:, :, 1:3, 1:4]),
+    ),
+    "convolution_with_holes": ForkCase(
+        _one("Convolution", "convolution_param { num_output: 3 kernel_size: 2 hole_h: 2 hole_w: 3 bias_term: false }"),
+        lambda x, b: [
+            sum(
+                np.einsum("nchw,oc->nohw", x[0][:, :, 2 * i : 5 + 2 * i, 3 * j : 6 + 3 * j], b[0][:, :, i, j])
+                for i, j in np.ndindex(2, 2)
+            )
+        ],
     ),
     "pad_zero": ForkCase(
         _one("Pad", "pad_param { pad_h: 1 pad_w: 2 }", (2, 3, 3, 4)),
