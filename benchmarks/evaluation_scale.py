@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -174,28 +174,29 @@ def _parts(classifier: Classifier, paths: list[Path], contents: list[bytes]) -> 
     }
 
 
-def four_networks(folder: Path, paths: list[Path], rounds: int) -> bool:
-    recipe = recipe_of(folder, MOBILENET)
-    four = [opened(recipe) for _ in range(4)]
-    images = dataset(paths)
-    subjects = [Subject(one, images, (own_labels(images),)) for one in four]
+def four_networks(folder: Path, paths: list[Path], rounds: int, *, bfloat16: bool) -> bool:
+    good = True
+    for precision in ("float32", *(["bfloat16"] if bfloat16 else [])):
+        recipe = recipe_of(folder, MOBILENET)
+        four = [opened(recipe, precision=precision) for _ in range(4)]
+        images = dataset(paths)
+        subjects = [Subject(one, images, (own_labels(images),)) for one in four]
+        times = interleaved_medians(
+            {"together": partial(passes, [subjects]), "apart": partial(passes, subjects)}, rounds
+        )
+        for one in four:
+            one.close()
+        name = f"four MobileNets {precision} in one pass / in four"
+        good &= report(name, times["together"] / times["apart"], FOUR_NETWORKS, at_least=False)
+    return good
 
-    def together() -> float:
-        start = time.perf_counter()
-        evaluate_together(subjects, workers=default_workers())
-        return time.perf_counter() - start
 
-    def apart() -> float:
-        start = time.perf_counter()
-        for one in subjects:
-            evaluate_together([one], workers=default_workers())
-        return time.perf_counter() - start
-
-    times = interleaved_medians({"together": together, "apart": apart}, rounds)
-    for one in four:
-        one.close()
-    name = "four MobileNets in one pass / in four"
-    return report(name, times["together"] / times["apart"], FOUR_NETWORKS, at_least=False)
+def passes(groups: Sequence[Subject | list[Subject]]) -> float:
+    """Seconds of a pass for each group."""
+    start = time.perf_counter()
+    for group in groups:
+        evaluate_together(group if isinstance(group, list) else [group], workers=default_workers())
+    return time.perf_counter() - start
 
 
 def two_ray_workers(folder: Path, paths: list[Path]) -> bool:
@@ -233,7 +234,7 @@ def main() -> None:
         if not options.no_caffe:
             good = against_caffe(folder, paths, options.rounds, bfloat16=bfloat16) and good
         good = against_its_parts(folder, paths, options.rounds, bfloat16=bfloat16) and good
-        good = four_networks(folder, paths, options.rounds) and good
+        good = four_networks(folder, paths, options.rounds, bfloat16=bfloat16) and good
         if options.ray:
             good = two_ray_workers(folder, paths) and good
     sys.exit(0 if good else 1)
