@@ -27,7 +27,7 @@ from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape
 from caffezoo.net.node import Node, Weights, check_finite, check_sizes, shared_blobs
 from caffezoo.net.refusals import check_fields, check_layers, check_types, surplus_params
-from caffezoo.net.registry import layer_types, make_layer
+from caffezoo.net.registry import is_known, make_layer
 
 __all__ = ["Network", "Node", "Weights"]
 
@@ -75,7 +75,7 @@ class Network:
     ) -> None:
         check_layers(prototxt)
         structure = check_structure(prototxt)
-        self.prototxt = with_given_inputs(prototxt, inputs or {}, layer_types())
+        self.prototxt = with_given_inputs(prototxt, inputs or {}, is_known)
         check_types(self.prototxt)
         passed_over = check_fields(self.prototxt)
         self.path = prototxt.path
