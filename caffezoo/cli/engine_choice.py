@@ -37,7 +37,7 @@ def chosen_engine(engine: str, jobs: Sequence[Job], precision: str, threads: int
 
         def tell(engines: Sequence[str], job: Job = job) -> None:
             tell_notes([f"trying {', '.join(engines)} on {job.network}"], "note")
-            with suppress(ZooError):  # without NNCF no engine runs it in the trial, and the default one may all the same
+            with suppress(ZooError):  # the default engine may run what cannot be tried
                 quantise_jobs([job], precision)
 
         trials.append(try_engines(job, precision, threads, on_trial=tell))
