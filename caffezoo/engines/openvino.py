@@ -61,6 +61,9 @@ class OpenVINOEngine(Engine):
         self._arrays: dict[str, np.ndarray] = {}  # as long as OpenVINO may read them
         if self.streams > 1:
             config |= {"NUM_STREAMS": self.streams, "PERFORMANCE_HINT": "THROUGHPUT"}
+        if self.streams > 1 or threads is not None:
+            # OpenVINO would tie the first stream of every network and process to the first core, and leave others idle.
+            config["ENABLE_CPU_PINNING"] = False
         key = None
         if not self.profile and precision != INT8 and is_worth_keeping(self.network):
             key = compiled_key(

@@ -20,6 +20,7 @@ import numpy as np
 from caffezoo.errors import ShapeError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.extra_fields import extra_fields
+from caffezoo.net.given_shapes import shape_flags
 from caffezoo.net.own_fields import read_message
 from caffezoo.net.registry import register as register  # the seam: a file of layers imports it from here
 
@@ -297,7 +298,8 @@ class Layer:
         low, high = allowed
         if found < low or (high is not None and found > high):
             wanted = str(low) if low == high else f"at least {low}" if high is None else f"{low} to {high}"
-            self.fail(f"takes {wanted} {kind}(s), has {found}")
+            given = f"they are inputs with {shape_flags(self.proto.top)}" if self.is_input and kind == "top" else None
+            self.fail(f"takes {wanted} {kind}(s), has {found}", given)
 
     def axis(self, value: int, rank: int, *, end: bool = False) -> int:
         """Return an axis counted from the front; ``end`` also allows the position after the last axis."""

@@ -16,7 +16,7 @@ from caffezoo.formats.prototxt import Prototxt
 from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Layer, Shape
 from caffezoo.net.node import Node
-from caffezoo.net.registry import layer_class, layer_types
+from caffezoo.net.registry import is_known, layer_class
 
 UNKNOWN: Shape = (0,)
 """The shape of a blob of which none is known: no blob has an axis of 0."""
@@ -69,7 +69,7 @@ def outline(prototxt: Prototxt, shapes: Mapping[str, Shape] | None = None) -> Ou
         Of inputs, by blob.
     """
     given = dict(shapes or {})
-    prototxt = with_given_inputs(prototxt, given, layer_types())
+    prototxt = with_given_inputs(prototxt, given, is_known)
     current: dict[str, BlobId] = {}
     known: dict[BlobId, Shape] = {}
     nodes = []

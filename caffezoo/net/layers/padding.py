@@ -72,15 +72,50 @@ class Padded(Layer):
 @register("Padding")
 class Padding(Padded):
     """A map in a frame of ``value`` (0), ``pad`` wide, or ``pad_h`` and ``pad_w`` (``padding_layer.cpp`` of the first
-    Caffe)."""
+    Caffe), or of ``pad_beg`` before and ``pad_end`` behind both axes, which cut where they are negative (DeepLab's).
+    """
 
     param_name = "padding_param"
+
+    def _ends(self) -> tuple[int, int]:
+        return int(self.param.pad_beg), int(self.param.pad_end)
 
     def pads(self) -> tuple[int, int]:
         return int(self.param.pad_h or self.param.pad), int(self.param.pad_w or self.param.pad)
 
     def constant(self) -> float:
         return float(self.param.value)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, ends = bottoms[0], self._ends()
+        if ends == (0, 0) or len(x) != 4:
+            return super().top_shapes(bottoms)
+        if self.pads() != (0, 0):
+            self.fail("pad_beg and pad_end exclude pad")
+        if min(ends) < 0 < max(ends):
+            self.fail(f"pad_beg {ends[0]} and pad_end {ends[1]} must both add or both cut")
+        size = [d + sum(ends) for d in x[2:]]
+        if min(size) < 1:
+            self.fail(f"pad_beg {ends[0]} and pad_end {ends[1]} leave nothing of {x}")
+        return [(*x[:2], *size)]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        begin, end = self._ends()
+        if (begin, end) == (0, 0):
+            return super().onnx(scope)
+        if begin < 0 or end < 0:
+            stops = [-begin + d for d in scope.top_shapes[0][2:]]
+            return [
+                scope.op("Slice", scope.bottoms[0], scope.ints([-begin] * 2), scope.ints(stops), scope.ints([2, 3]))
+            ]
+        sides = scope.ints([0, 0, begin, begin, 0, 0, end, end])
+        return [scope.op("Pad", scope.bottoms[0], sides, scope.const(self.constant()))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, (begin, end), value = scope.F, self._ends(), self.constant()
+        if (begin, end) == (0, 0):
+            return super().torch(scope)
+        return lambda own, x: [F.pad(x, (begin, end, begin, end), value=value)]
 
 
 @register("Pad")

@@ -12,7 +12,6 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.formula_layer import FormulaLayer, FormulaLoss
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.layer import Shape, register
-from caffezoo.net.layers.joining import Silence
 from caffezoo.net.layers.losses import SMALLEST
 from caffezoo.net.own_fields import fields
 
@@ -156,11 +155,3 @@ class UniqueLabel(FormulaLayer):
                 self.fail_values(f"a map has {found.size} labels, more than max_labels {most}")
             line[: found.size] = found
         return [top.reshape(-1, most, 1, 1)]
-
-
-@register("MatWrite")
-class MatWrite(Silence):
-    """Takes bottoms, gives nothing: the MATLAB files that DeepLab's fork writes of them are the network's outputs here."""
-
-    writes = True
-    idle_fields = frozenset({"mat_write_param"})

@@ -320,5 +320,5 @@ FORMULAS: Mapping[str, ForkCase] = {
 }
 
 OWN_TESTS = {layer_proto(fork.case.layer).type for fork in FORMULAS.values()} | {
-    *("ImageLabelmapData", "DataHeatmap", "CPMData", "MatWrite"),
+    *("ImageLabelmapData", "DataHeatmap", "CPMData"),
 }

@@ -37,6 +37,10 @@ from tests.oracle import layer_proto
             [(5, 1, 6, 7), (5,)],
         ),
         (
+            'type: "MemoryData" top: "a" top: "b" memory_data_param { dim: 2 dim: 1 dim: 9 dim: 8 dim: 7 }',
+            [(2, 1, 9, 8, 7), (2,)],
+        ),
+        (
             'type: "DenseImageData" top: "a" top: "b" '
             "dense_image_data_param { batch_size: 4 new_height: 6 new_width: 8 }",
             [(4, 3, 6, 8), (4, 1, 6, 8)],
@@ -102,6 +106,16 @@ def test_a_data_layer_is_an_input_of_the_network() -> None:
                 convolution_param { num_output: 4 kernel_size: 3 } }""")
     assert net.inputs == {"data": (8, 3, 32, 32), "label": (8,)}
     assert net.shape("conv") == (8, 4, 30, 30)
+
+
+def test_a_data_layer_with_more_tops_than_it_makes_is_an_input_where_all_are_given() -> None:
+    text = """
+        layer { name: "data" type: "Data" top: "data" top: "label" top: "id" data_param { batch_size: 8 } }
+        layer { name: "relu" type: "ReLU" bottom: "data" top: "y" }"""
+    with pytest.raises(ShapeError, match=r"has 3; .*--shape data=1,3,224,224 --shape label=1 --shape id=1"):
+        Network.from_text(text)
+    shapes = {"data": (2, 3, 8, 8), "label": (2,), "id": (2,)}
+    assert Network.from_text(text, inputs=shapes).inputs == shapes
 
 
 @pytest.mark.parametrize("kind", ["DenseImageData", "ImageSegData"])
