@@ -120,7 +120,7 @@ class WeightedSoftmaxWithLoss(FormulaLoss):
             rule = int(pb.LossParameter.VALID if self.param.normalize else pb.LossParameter.BATCH_SIZE)
         if rule == pb.LossParameter.VALID:
             return weight.clip(1, None)
-        sizes = {pb.LossParameter.FULL: outer * inner, pb.LossParameter.BATCH_SIZE: outer}
+        sizes: dict[int, int] = {pb.LossParameter.FULL: outer * inner, pb.LossParameter.BATCH_SIZE: outer}
         return max(sizes.get(rule, 1), 1)
 
 
