@@ -25,7 +25,7 @@ from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
 from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape
-from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
+from caffezoo.net.node import Node, Weights, check_finite, check_sizes, shared_blobs
 from caffezoo.net.refusals import check_fields, check_layers, check_types, surplus_params
 from caffezoo.net.registry import is_known, make_layer
 
@@ -307,6 +307,7 @@ class Network:
                 shapes[blob] = shape
                 tops.append(blob)
             blobs = tuple(tuple(s) for s in layer.blob_shapes(below))
+            check_sizes(layer, above, blobs)
             nodes.append(Node(layer, bottoms, tuple(tops), below, tuple(above), blobs, key))
         if override:
             raise UnknownNameError("input", next(iter(override)), inputs, where=self.path)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -87,6 +88,7 @@ class Layer:
 
     param_name: ClassVar[str | None] = None
     own_fields: ClassVar[Mapping[str, Any] | None] = None  # of param_name where caffe.proto lacks it
+    other_fields: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})  # of further messages, likewise
     idle_fields: ClassVar[frozenset[str]] = frozenset()  # the layer's fields of its fork that change no top
     bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
     top_count: ClassVar[tuple[int, int | None]] = (1, 1)
@@ -122,6 +124,10 @@ class Layer:
         Messages are dicts, repeated fields lists.
         """
         return extra_fields(self.proto)
+
+    def message(self, name: str) -> Any:
+        """Return the values of one of the layer's ``other_fields``."""
+        return read_message(self.extra, name, self.other_fields[name], self.fail)
 
     @property
     def type(self) -> str:

@@ -13,12 +13,10 @@ from caffezoo.formats.phases import filter_net
 from caffezoo.formats.prototxt import read_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import Shape
+from caffezoo.net.node import MAX_BLOB_VALUES
 from caffezoo.net.outline import Outline, outline
 
 PHASES = ("TEST", "TRAIN")
-
-MAX_BLOB_VALUES = 2**31 - 1
-"""Caffe counts a blob's values in an int (``Blob::Reshape``)."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,11 @@ def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
         own = layer_class(stray.layer_type)
         foreign = own is None or not own.__module__.startswith("caffezoo.")
         name = stray.field.name
-        read = own is not None and ((own.own_fields is not None and own.param_name == name) or name in own.idle_fields)
+        read = own is not None and (
+            (own.own_fields is not None and own.param_name == name)
+            or name in own.idle_fields
+            or name in own.other_fields
+        )
         return stray.layer_line in used and not (stray.is_layers_own and (foreign or read))
 
     refuse([stray for stray in prototxt.strays if matters(stray)], prototxt.path)

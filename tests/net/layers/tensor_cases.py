@@ -38,8 +38,7 @@ def between(x: np.ndarray, height: int, width: int) -> np.ndarray:
     return y
 
 
-OWN_TESTS = {"MatWrite"}
-"""Of tests/formats/test_forks_v1.py."""
+OWN_TESTS = {"MatWrite", "CompactBilinear", "DenseCRF", "DomainTransform", "CTCLoss"}
 
 SPATIAL = [(0, 0), (0, 0), (2, 2), (2, 2)]
 
@@ -108,5 +107,23 @@ TENSOR_CASES: dict[str, ForkCase] = {
     "grn": ForkCase(
         _one("GRN", "grn_param { bias: 0.5 }", IMAGE),
         _values(lambda x: x / np.sqrt((x * x).sum(1, keepdims=True) + 0.5)),
+    ),
+    "bilinear": ForkCase(
+        _many("Bilinear", "", (2, 3, 4, 5), (2, 2, 4, 5)),
+        lambda x, b: [np.einsum("nahw,nbhw->nab", *x).reshape(2, 6, 1, 1)],
+    ),
+    "gram": ForkCase(
+        _one("Gram", "", (2, 3, 4, 5)), _values(lambda x: np.einsum("nahw,nbhw->nab", x, x)[..., None] / 60)
+    ),
+    "signed_sqrt": ForkCase(_one("SignedSqrt", ""), _values(lambda x: np.sign(x) * np.sqrt(abs(x)))),
+    "sqrt": ForkCase(_one("Sqrt", "", low=0.5, high=4), _values(np.sqrt)),
+    "channel_scale": ForkCase(
+        _many("ChannelScale", "", (2, 3, 4, 5), (2, 1, 4, 5)), lambda x, b: [x[0] * x[1].reshape(2, 1, 4, 5)]
+    ),
+    "channel_scale_only_backward": ForkCase(
+        _many("ChannelScale", "channel_scale_param { do_forward: false }", (2, 3), (2, 1)), lambda x, b: [x[0]]
+    ),
+    "l2_normalization": ForkCase(
+        _one("L2Normalization", "", (2, 5, 1, 1)), _values(lambda x: x / np.sqrt((x * x).sum(1, keepdims=True)))
     ),
 }
