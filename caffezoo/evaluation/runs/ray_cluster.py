@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import queue
 import socket
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from caffezoo.errors import EngineError, EngineUnavailableError
@@ -38,23 +39,26 @@ def joined(address: str) -> Iterator[str]:
 
     own = not ray.is_initialized()
     if own:
+        # What Ray's library thinks of dead nodes is told by what becomes of the run.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         _start(ray, address)
-    try:
-        yield (
-            address.removeprefix("ray://")
-            if address.startswith("ray://")
-            else str(ray.get_runtime_context().gcs_address)
-        )
-    finally:
-        if own and ray.is_initialized():
-            # Without its head Ray's shutdown would wait for it.
-            leaving = threading.Thread(target=ray.shutdown, daemon=True)
-            leaving.start()
-            leaving.join(30)
+    with redirect_stdout(_WithoutRay(sys.stdout)) if own else nullcontext():
+        try:
+            if address.startswith("ray://"):
+                yield address.removeprefix("ray://")
+            else:
+                yield str(ray.get_runtime_context().gcs_address)
+        finally:
+            if own and ray.is_initialized():
+                # Without its head Ray's shutdown would wait for it. It also prints what was kept back, so its thread
+                # has a name like Ray's.
+                leaving = threading.Thread(target=ray.shutdown, name="ray_shutdown", daemon=True)
+                leaving.start()
+                leaving.join(30)
 
 
 class _WithoutRay:
-    """Standard output without what Ray's listening thread prints there, in the midst of a command's own."""
+    """Standard output without what Ray's own threads print there, in the midst of a command's own."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
