@@ -173,7 +173,7 @@ def test_what_would_be_written_for_matlab_is_an_output() -> None:
 
 
 def test_a_message_that_is_read_is_not_said_to_be_ignored() -> None:
-    text = """layer { name: "x" type: "Input" top: "x" top: "l" 
+    text = """layer { name: "x" type: "Input" top: "x" top: "l"
       input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }
     layer { name: "m" type: "CosinAddm" bottom: "x" bottom: "l" top: "y" cosin_add_m_param { m: 0.3 } %s }"""
     assert Network.from_text(text % "").notes == ()
