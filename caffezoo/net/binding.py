@@ -76,7 +76,7 @@ def bind(nodes: Sequence[Node], file: WeightsFile, left_out: Collection[str] = (
             notes.append(f"{file.path}: layer '{entry.name}' stands twice; its last blobs are taken, as in Caffe")
         filled.add(node.key)
         for i, blob in enumerate(entry.blobs):
-            values[owners.get((node.key, i), (node.key, i))] = blob.data
+            values[owners.get((node.key, i), (node.key, i))] = _fitted(node, i, blob)
     weights: dict[str, tuple[np.ndarray, ...]] = {}
     for node in nodes:
         if node.blob_shapes and node.key not in faults:
@@ -114,12 +114,19 @@ def _check(node: Node, entry: LayerBlobs, file_format: str, owners: Mapping[Blob
             )
             raise BindingError(message, where=node.layer.label)
     for i, (shape, blob) in enumerate(zip(wanted, found, strict=False)):
-        if not _equals(shape, blob):
+        if not _equals(shape, blob) and node.layer.fit_blob(i, blob.data, shape) is None:
             message = f"blob {i} has shape {list(blob.data.shape)} in the file, wanted {list(shape)}"
             same = math.prod(shape) == blob.data.size
             hint = "as many values in another layout: Caffe refuses them too; was the file converted?" if same else None
             raise BindingError(message, where=node.layer.label, hint=hint)
         check_finite(blob.data, i, node.layer.label)
+
+
+def _fitted(node: Node, index: int, blob: Blob) -> np.ndarray:
+    """Return a file's blob as the layer takes it."""
+    shape = node.blob_shapes[index]
+    made = None if _equals(shape, blob) else node.layer.fit_blob(index, blob.data, shape)
+    return blob.data if made is None else made
 
 
 def _equals(wanted: Shape, blob: Blob) -> bool:
