@@ -4,8 +4,8 @@ A binary file's layer goes to the first layer of the network that has its name, 
 (``Net::CopyTrainedLayersFrom``); of several in one file the last stays. Number and shapes of blobs must be the
 network's (``Blob::ShapeEquals``): only the four legacy dimensions of a binary file may have ones before them, and
 nothing is reinterpreted because it has as many values. Caffe leaves a layer that the file lacks at its filler: a net
-with random weights and no error. Here a layer without its blobs is an error; layers that only the file has are
-reported.
+with random weights and no error. Here a layer without its blobs is an error, unless its prototxt states them as a
+diagonal; layers that only the file has are reported.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from caffezoo.errors import BindingError
 from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
+from caffezoo.net.diagonal import stated_blobs
 from caffezoo.net.layer import Shape
 from caffezoo.net.node import BlobPlace, Node, check_finite, shared_blobs
 
@@ -77,6 +78,11 @@ def bind(nodes: Sequence[Node], file: WeightsFile, left_out: Collection[str] = (
         filled.add(node.key)
         for i, blob in enumerate(entry.blobs):
             values[owners.get((node.key, i), (node.key, i))] = _fitted(node, i, blob)
+    for node in nodes:
+        stated = None if node.key in filled or node.key in faults else stated_blobs(node)
+        if stated is not None:
+            values.update({(node.key, i): blob for i, blob in enumerate(stated)})
+            notes.append(f"{file.path}: lacks layer '{node.name}'; it has the diagonal that the prototxt states")
     weights: dict[str, tuple[np.ndarray, ...]] = {}
     for node in nodes:
         if node.blob_shapes and node.key not in faults:
