@@ -48,7 +48,11 @@ class OpenVINOEngine(Engine):
         installation = _installation(core, version)
         self.version, (self.device,) = version, installation.devices
         if precision not in installation.precisions:
-            raise PrecisionError(f"{self.device} has no {precision} arithmetic", where="engine openvino")
+            raise PrecisionError(
+                f"{self.device} has no {precision} arithmetic",
+                where="engine openvino",
+                hint=f"it runs {', '.join(installation.precisions)}; float16-storage rounds weights alone",
+            )
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
