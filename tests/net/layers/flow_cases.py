@@ -97,6 +97,23 @@ def _means(shift: Sequence[float], factor: float):
     ]
 
 
+def warped(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    """Return an image moved by u and v in two bottoms, 0 where not four pixels surround a place, or in one."""
+    x, *flow = bottoms
+    both = np.concatenate(flow, 1)
+    high, wide = x.shape[2:]
+    y = np.zeros_like(x)
+    for n, i, j in np.ndindex(len(x), high, wide):
+        column, row = j + both[n, 0, i, j], i + both[n, 1, i, j]
+        left, top = math.floor(column), math.floor(row)
+        if len(flow) == 2 and not (0 <= left < wide - 1 and 0 <= top < high - 1):
+            continue
+        for r, c in ((top + s, left + t) for s, t in np.ndindex(2, 2)):
+            share = (1 - abs(row - r)) * (1 - abs(column - c))
+            y[n, :, i, j] += share * x[n, :, min(max(r, 0), high - 1), min(max(c, 0), wide - 1)]
+    return [y]
+
+
 FLOW_CASES: dict[str, ForkCase] = {
     **{
         f"correlation_1d_{direction}": ForkCase(
@@ -119,6 +136,10 @@ FLOW_CASES: dict[str, ForkCase] = {
         ),
         along_rows(2, 3, 2, 2, 1, subtract=True),
     ),
+    "warping_apart": ForkCase(
+        _many("Warping", "", (2, 3, 5, 6), (2, 1, 5, 6), (2, 1, 5, 6), low=-2), warped, smooth=False
+    ),
+    "warping": ForkCase(_many("Warping", "", (2, 3, 5, 6), (2, 2, 5, 6), low=-2), warped),
     "mean_subtracted": ForkCase(
         _one("Mean", 'mean_param { operation: "SUBTRACT" value: 3 value: 0.5 input_scale: 2 output_scale: 0.5 }'),
         _means((-1.5, -0.25), 1.0),

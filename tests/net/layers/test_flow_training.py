@@ -73,6 +73,29 @@ def test_displacements_to_the_left_lie_one_step_further() -> None:
         assert_close(found["y"], wanted, runtime)
 
 
+def test_the_gradient_of_a_warping_is_the_central_difference_of_what_it_gives() -> None:
+    torch = pytest.importorskip("torch")
+    from caffezoo.net.torch_module import to_torch
+
+    shape = (2, 1, 4, 5)
+    module = to_torch(network("type: 'Warping' top: 'y'", SHAPE, shape, shape), outputs=["y"]).train()
+    rng = np.random.default_rng(0)
+    x, u, v, share = (torch.from_numpy(rng.standard_normal(s).astype(np.float32)) for s in (SHAPE, shape, shape, SHAPE))
+    u.requires_grad_()
+    v.requires_grad_()
+    y = module(x, u, v)["y"]
+    (y * share).sum().backward()
+    y = y.detach().numpy()
+    across, down = np.zeros(shape), np.zeros(shape)
+    for n, i, j in np.ndindex(2, 4, 5):
+        if 0 < j < 4:
+            across[n, 0, i, j] = (share[n, :, i, j].numpy() * (y[n, :, i, j + 1] - y[n, :, i, j - 1])).sum() / 2
+        if 0 < i < 3:
+            down[n, 0, i, j] = (share[n, :, i, j].numpy() * (y[n, :, i + 1, j] - y[n, :, i - 1, j])).sum() / 2
+    assert_close(u.grad.numpy(), across, "u")
+    assert_close(v.grad.numpy(), down, "v")
+
+
 def test_writers_take_bottoms_and_give_nothing() -> None:
     for kind in ("FLOWriter", "ImgWriter", "FloatWriter", "PFMWriter"):
         text = f"type: '{kind}' writer_param {{ folder: 'out' prefix: 'a' suffix: '.flo' }}"
