@@ -1,4 +1,4 @@
-"""Layers of optical flow and transformed images: Correlation, Correlation1D, FlowWarp, Warp and SpatialTransformer."""
+"""Layers of optical flow: Correlation, Correlation1D, FlowWarp and Warp."""
 
 from __future__ import annotations
 
@@ -251,68 +251,3 @@ class Warp(FlowWarp):
 
     def _wide(self) -> bool:
         return False
-
-
-@register("SpatialTransformer")
-class SpatialTransformer(Sampling):
-    """The first bottom under an affine map of places (Jaderberg et al., 2015; ``st_layer.cpp`` of daerduoCarey/caffe).
-
-    The output's pixel (i, j) of H' x W' stands at row ``2 i / H' - 1`` and column ``2 j / W' - 1``. The second bottom
-    holds, sample by sample, the two lines of the map of (row, column, 1), less the values that the prototxt fixes as
-    ``theta_1_1`` ...; the place found there, -1 .. 1, is pixel ``(1 + r) H / 2``, ``(1 + c) W / 2``.
-    """
-
-    param_name = "st_param"
-
-    def _fixed(self) -> dict[int, float]:
-        names = [f"theta_{i}_{j}" for i in (1, 2) for j in (1, 2, 3)]
-        return {i: float(getattr(self.param, name)) for i, name in enumerate(names) if self.param.HasField(name)}
-
-    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        x, theta = bottoms
-        if self.param.transform_type != "affine" or self.param.sampler_type != "bilinear":
-            self.fail(f"a {self.param.transform_type} map with {self.param.sampler_type} sampling is not supported")
-        wanted = 6 - len(self._fixed())
-        if len(x) != 4 or not theta or theta[0] != x[0] or int(np.prod(theta[1:])) != wanted:
-            self.fail(f"takes a map, and {wanted} values a sample, has {x} and {theta}")
-        return [(*x[:2], int(self.param.output_H or x[2]), int(self.param.output_W or x[3]))]
-
-    def _places(self, top: Shape) -> np.ndarray:
-        """Return row, column and 1 of the output's pixels, [3, H' W']."""
-        rows, columns = np.meshgrid(np.arange(top[2]) / top[2], np.arange(top[3]) / top[3], indexing="ij")
-        return np.stack([2 * rows.ravel() - 1, 2 * columns.ravel() - 1, np.ones(rows.size)]).astype(np.float32)
-
-    def _expansion(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what makes six values of those that the bottom holds: a matrix, and the fixed ones."""
-        fixed = self._fixed()
-        free = [i for i in range(6) if i not in fixed]
-        matrix, rest = np.zeros((len(free), 6), np.float32), np.zeros(6, np.float32)
-        matrix[range(len(free)), free] = 1
-        rest[list(fixed)] = list(fixed.values())
-        return matrix, rest
-
-    def onnx(self, scope: LayerScope) -> list[str]:
-        x, top = scope.bottom_shapes[0], scope.top_shapes[0]
-        matrix, rest = self._expansion()
-        theta = scope.reshape(scope.bottoms[1], [0, len(matrix)])
-        theta = scope.op("Add", scope.op("MatMul", theta, scope.const(matrix)), scope.const(rest))
-        place = scope.op("MatMul", scope.reshape(theta, [0, 2, 3]), scope.const(self._places(top)))
-        place = scope.op("Gather", place, scope.ints([1, 0]), axis=1)  # column, then row
-        place = scope.op("Transpose", place, perm=[0, 2, 1])
-        grid = scope.op("Add", place, scope.const(np.array([1 / x[3], 1 / x[2]])))
-        return [self._sampled(scope, scope.reshape(grid, [0, top[2], top[3], 2]), "zeros")]
-
-    def torch(self, scope: TorchScope) -> Compute:
-        F, x, top = scope.F, scope.bottom_shapes[0], scope.top_shapes[0]
-        matrix, rest = self._expansion()
-        scope.constant("matrix", matrix)
-        scope.constant("rest", rest)
-        scope.constant("places", self._places(top))
-        scope.constant("offset", np.array([1 / x[3], 1 / x[2]]))
-
-        def compute(own: Any, x: Any, theta: Any) -> list[Any]:
-            theta = (theta.flatten(1) @ own.matrix + own.rest).reshape(-1, 2, 3)
-            place = (theta @ own.places).flip(1).transpose(1, 2) + own.offset
-            return [F.grid_sample(x, place.reshape(-1, top[2], top[3], 2), align_corners=False)]
-
-        return compute
