@@ -53,7 +53,7 @@ class Network:
     inputs : mapping of str to shape
         Tops of the input layers.
     outputs : tuple of str
-        Blobs that no layer reads, in order; Caffe's net outputs.
+        Blobs that no layer reads, in order; Caffe's net outputs. Those that layers would only write to files too.
     weights : mapping of str to tuple of ndarray
         Empty until weights are bound.
     notes : tuple of str
@@ -86,7 +86,7 @@ class Network:
         self.notes = tuple(dict.fromkeys(said))
         self.inputs: Mapping[str, Shape] = MappingProxyType(found)
         shared_blobs(self.nodes)
-        read = {b for node in self.nodes for b in node.bottoms}
+        read = {b for node in self.nodes for b in node.bottoms if not node.layer.writes}
         self.outputs = tuple(t.name for node in self.nodes for t in node.named_tops if t not in read)
         self.weights: Mapping[str, tuple[np.ndarray, ...]] = _read_only(weights or {})
         for node in self.nodes:

@@ -99,6 +99,7 @@ class Layer:
     auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
+    writes: ClassVar[bool] = False  # whether it puts its bottoms into files: they still count as outputs
     finds_boxes: ClassVar[bool] = False  # whether its top is [1, 1, M, 7]: image, class, score, relative x1, y1, x2, y2
     on_host: ClassVar[bool] = False  # engines run it in numpy, between compiled parts: see net/host_layer.py
     bounded_axis: ClassVar[int | None] = None  # of its tops: data may leave less there than the shapes say
@@ -157,6 +158,10 @@ class Layer:
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the learned blobs in Caffe's order."""
         return []
+
+    def fit_blob(self, index: int, value: np.ndarray, shape: Shape) -> np.ndarray | None:
+        """Return a stored blob of another shape made to fit, where Caffe's layer does so; None where it refuses it."""
+        return None
 
     def parameter_count(self, bottoms: Sequence[Shape]) -> int:
         """Return the number of learned values, as publications count them."""

@@ -137,8 +137,9 @@ class HDF5Output(Silence):
 
 @register("MatWrite")
 class MatWrite(Silence):
-    """Takes bottoms, gives nothing: the .mat files that DeepLab's Caffe writes of them are not written here."""
+    """Takes bottoms, gives nothing: what DeepLab's Caffe writes into .mat files are the network's outputs here."""
 
+    writes = True
     param_name = "mat_write_param"
     own_fields = fields(prefix="", source="", strip=0, period=1)
 

@@ -134,3 +134,47 @@ class RankError(HostLayer):
         counted = np.ones_like(errors, bool) if self.param.ignore_label is None else labels != self.param.ignore_label
         with np.errstate(invalid="ignore"):
             return [np.asarray(np.float32(errors[counted].sum()) / np.float32(counted.sum()), np.float32)]
+
+
+@register("WingLoss")
+class WingLoss(FormulaLoss):
+    """``sum f(|a - b|) / N``, f(d) = w log(1 + d / epsilon) below w, else d - w + w log(1 + w / epsilon).
+
+    Feng et al., 2018, equation 5; source: ``wing_loss_layer.cpp`` of xialuxi/arcface-caffe. Both fields must be given:
+    forks differ in their defaults.
+    """
+
+    param_name = "wing_loss_param"
+    own_fields = fields(w=float, epsilon=float)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self.check_alike(bottoms)
+        if not self.param.w or not self.param.epsilon or min(self.param.w, self.param.epsilon) <= 0:
+            self.fail("takes a positive w and a positive epsilon")
+        return [()]
+
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        d, w, epsilon = abs(bottoms[0] - bottoms[1].reshape(bottoms[0].shape)), self.param.w, self.param.epsilon
+        far = d - w * (1 - math.log(1 + w / epsilon))
+        return [xp.where(d < w, w * xp.log(1 + d / epsilon), far).sum() / d.shape[0]]
+
+
+@register("HuberLoss")
+class HuberLoss(FormulaLoss):
+    """Mean over all values of d^2 / 2 below delta, else of delta (d - delta / 2), d = |a - b|.
+
+    Source: ``huber_loss_layer.cpp`` of CSLJXing/caffe; its gradient reaches the first bottom alone.
+    """
+
+    param_name = "huber_loss_param"
+    own_fields = fields(delta=float)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self.check_alike(bottoms)
+        if self.param.delta is None or self.param.delta <= 0:
+            self.fail("takes a positive delta")
+        return [()]
+
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        d, delta = abs(bottoms[0] - bottoms[1].reshape(bottoms[0].shape)), self.param.delta
+        return [xp.where(d < delta, d * d / 2, delta * (d - delta / 2)).mean()]

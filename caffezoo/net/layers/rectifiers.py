@@ -191,9 +191,25 @@ class Insanity(Layer):
         return compute
 
 
-@register("SeLuDropout", "Noise", "OutputDecay", "DataRandTransform", "GradientScaler")
+@register("RReLU")
+class RReLU(Insanity):
+    """Insanity by its paper's name, with ``rrelu_param { lb ub }`` (``rrelu_layer.cpp`` of ducha-aiki/caffe)."""
+
+    param_name = "rrelu_param"
+    own_fields = fields(lb=float, ub=float)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if self.param.lb is None or self.param.ub is None:
+            self.fail("takes both lb and ub")
+        return super().top_shapes(bottoms)
+
+
+@register("SeLuDropout", "Noise", "OutputDecay", "DataRandTransform", "GradientScaler", "GRL", "GradientReversal")
 class Training(Layer):
-    """Tops are the bottoms: layers that drop, disturb, mix or decay while training, and change nothing at TEST."""
+    """Tops are the bottoms: layers that drop, disturb, mix or decay while training, or turn the gradient's sign, and
+    change nothing at TEST."""
+
+    idle_fields = frozenset({"gradient_scaler_param", "grl_param", "gradient_reversal_param"})
 
     bottom_count = (1, None)
     top_count = (1, None)

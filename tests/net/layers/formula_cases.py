@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tests.net.layers.cases import _many
+from tests.net.layers.cases import Case, _many
 from tests.net.layers.fork_cases import Arrays, ForkCase
 from tests.net.layers.fork_formulas import Formula
 from tests.oracle import layer_proto
@@ -100,6 +100,101 @@ def f_measure(average: bool, margin: float = 0.5) -> Formula:
     return formula
 
 
+def arc(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    y = bottoms[0].copy()
+    for row, k in zip(y, bottoms[1].astype(int), strict=True):
+        t = math.acos(row[k])
+        row[k] = math.cos(t + 0.5) if t < math.pi - 0.5 else row[k] - 0.5 * math.sin(0.5)
+    return [y]
+
+
+def combined(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    y = bottoms[0].copy()
+    for row, k in zip(y, bottoms[1].astype(int), strict=True):
+        row[k] = math.cos(2 * math.acos(row[k]) + 0.1) - 0.35
+    return [y]
+
+
+def large_margin(times: int, plain: float) -> Formula:
+    """Multiples of an angle by polynomials of its cosine and by signs, as the fork's code has them."""
+
+    def psi(c: float) -> float:
+        sign = math.copysign(1, c)
+        if times == 2:
+            return 2 * sign * c * c - 1
+        if times == 3:
+            outer = math.copysign(1, abs(c) - 0.5)
+            return outer * (4 * c**3 - 3 * c) + sign * (1 + outer) - 2
+        outer = sign * math.copysign(1, 2 * c * c - 1)
+        return outer * (8 * c**4 - 8 * c * c + 1) + 2 * sign + outer - 3
+
+    def formula(bottoms: Arrays, blobs: Arrays) -> Arrays:
+        (x, labels), w = bottoms, blobs[0]
+        y = x @ w.T
+        for n, k in enumerate(labels.astype(int)):
+            length = math.sqrt((x[n] @ x[n]) * (w[k] @ w[k]))
+            if times > 1:
+                y[n, k] = (length * psi(y[n, k] / length) + plain * y[n, k]) / (1 + plain)
+        return [y, np.array([plain])]
+
+    return formula
+
+
+def _large_margin(kind: str, times: int, param: str = "", plain: float = 1.0) -> ForkCase:
+    text = f"largemargin_inner_product_param {{ num_output: 5 type: {kind} {param} }}"
+    case = _many("LargeMarginInnerProduct", text, (6, 4), (6,), top="y z", classes=5)
+    return ForkCase(case, large_margin(times, plain), smooth=False)
+
+
+def triplet(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    losses = [max(0.0, ((a - p) ** 2).sum() - ((a - n) ** 2).sum() + 0.5) for a, p, n in zip(*bottoms[:3], strict=True)]
+    return [np.array(sum(losses) / 2 / len(losses))]
+
+
+def tags(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    x, t = bottoms
+    loss = sum(math.log1p(math.exp(-a if b > 0 else a)) for a, b in zip(x.ravel(), t.ravel(), strict=True) if b)
+    return [np.array(loss / len(x)), 1 / (1 + np.exp(-x))]
+
+
+def tag_scores(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    pairs = [(value >= 0, tag > 0) for value, tag in zip(*(x.ravel() for x in bottoms), strict=True) if abs(tag) >= 1]
+    right, missed = pairs.count((True, True)), pairs.count((False, True))
+    refused, wrong = pairs.count((False, False)), pairs.count((True, False))
+    recall, others = right / (right + missed), refused / (refused + wrong)
+    scores = [
+        *(recall, others, 2 / ((right + missed) / right + (refused + wrong) / refused)),
+        *(right / (right + wrong), 2 * right / (2 * right + wrong + missed)),
+    ]
+    return [np.array(scores).reshape(1, 5, 1, 1)]
+
+
+def weighted_softmax(ignored: int | None, divisor: float | None) -> Formula:
+    def formula(bottoms: Arrays, blobs: Arrays) -> Arrays:
+        x, labels, weights = bottoms
+        softmax = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+        loss, total = 0.0, 0.0
+        for n, i in np.ndindex(labels.shape):
+            if labels[n, i] != ignored:
+                loss -= weights[n, i] * math.log(softmax[n, int(labels[n, i]), i])
+                total += weights[n, i]
+        return [np.array(loss / (divisor or max(total, 1))), softmax]
+
+    return formula
+
+
+def unique(bottoms: Arrays, blobs: Arrays) -> Arrays:
+    found = np.full((len(bottoms[0]), 6), -1.0)
+    for line, labels in zip(found, bottoms[0], strict=True):
+        kept = sorted({*labels.ravel().tolist(), 7.0} - {1.0})
+        line[: len(kept)] = kept
+    return [found.reshape(-1, 6, 1, 1)]
+
+
+def wing(d: float) -> float:
+    return 0.4 * math.log(1 + d / 0.2) if d < 0.4 else d - 0.4 * (1 - math.log(3))
+
+
 def _distances(kind: str, param: str, formula: Formula, smooth: bool = True) -> ForkCase:
     return ForkCase(_many(kind, param, *DISTANCES, top="y z", classes=5, low=0.0), formula, smooth)
 
@@ -164,6 +259,62 @@ FORMULAS: Mapping[str, ForkCase] = {
             low=0.1,
         ),
         f_measure(False, 0.3),
+        smooth=False,
+    ),
+    "cosin_add_m": ForkCase(_many("CosinAddm", "", (8, 5), (8,), classes=5), arc),
+    "combined_margin": ForkCase(
+        _many("CombinedMargin", "combined_margin_param { m1: 2 m2: 0.1 }", (8, 5), (8,), classes=5), combined, False
+    ),
+    "large_margin_of_one": _large_margin("SINGLE", 1),
+    "large_margin_of_two": _large_margin("DOUBLE", 2),
+    "large_margin_of_three": _large_margin("TRIPLE", 3, "base: 1000 gamma: 0.1 iteration: 8 lambda_min: 5", 1000 / 1.9),
+    "large_margin_of_four": _large_margin("QUADRUPLE", 4, "base: 1000 gamma: 12 iteration: 700 lambda_min: 5", 5.0),
+    "triplet_loss": ForkCase(_many("TripletLoss", "triplet_loss_param { margin: 0.5 }", *[(4, 3, 1, 1)] * 3), triplet),
+    "triplet_loss_with_weights": ForkCase(
+        _many("TripletLoss", "triplet_loss_param { margin: 0.5 }", *[(4, 3)] * 3, (4, 1)), triplet, smooth=False
+    ),
+    "cosine_loss": ForkCase(
+        _many("CosineLoss", "", (3, 4), (3, 4)),
+        lambda x, b: [np.mean([1 - p @ q / np.sqrt((p @ p) * (q @ q)) for p, q in zip(*x, strict=True)])],
+    ),
+    "wing_loss": ForkCase(
+        _many("WingLoss", "wing_loss_param { w: 0.4 epsilon: 0.2 }", (3, 4), (3, 4)),
+        lambda x, b: [np.array(sum(wing(abs(d)) for d in (x[0] - x[1]).ravel()) / 3)],
+    ),
+    "huber_loss": ForkCase(
+        _many("HuberLoss", "huber_loss_param { delta: 0.5 }", (3, 4), (3, 4)),
+        lambda x, b: [np.mean([d * d / 2 if d < 0.5 else d / 2 - 0.125 for d in abs(x[0] - x[1]).ravel()])],
+    ),
+    "multi_label_loss": ForkCase(_many("MultiLabelLoss", "", (3, 5), (3, 5), top="y z"), tags, smooth=False),
+    "multi_label_loss_of_some": ForkCase(_many("MultiLabelLoss", "", (3, 5), (3, 5), top="y z", classes=2), tags),
+    "multi_label_accuracy": ForkCase(
+        Case(_many("MultiLabelAccuracy", "", (9, 5), (9, 5)).layer, {"x0": (9, 5), "x1": (9, 5)}, -2.0, 2.0),
+        tag_scores,
+        smooth=False,
+    ),
+    "weighted_softmax": ForkCase(
+        _many("WeightedSoftmaxWithLoss", "", (3, 4, 2), (3, 2), (3, 2), top="y z", labels=(1, 4), low=0.0),
+        weighted_softmax(None, None),
+    ),
+    "weighted_softmax_ignore": ForkCase(
+        _many(
+            "WeightedSoftmaxWithLoss",
+            "loss_param { ignore_label: 2 normalize: false }",
+            *((3, 4, 2), (3, 2), (3, 2)),
+            top="y z",
+            labels=(1, 4),
+            low=0.0,
+        ),
+        weighted_softmax(2, 3),
+    ),
+    "unique_label": ForkCase(
+        _many(
+            "UniqueLabel",
+            "unique_label_param { ignore_label: 1 force_label: 7 max_labels: 6 }",
+            (2, 1, 3, 4),
+            classes=5,
+        ),
+        unique,
         smooth=False,
     ),
 }

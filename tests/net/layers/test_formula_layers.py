@@ -116,6 +116,35 @@ def made(kind: str, shapes: list[tuple[int, ...]], param: str = "") -> Network:
         ("WeightedFmeasureLoss", [(2, 3)] * 4, "", "one channel"),
         ("WeightedFmeasureLoss", [(2, 3), (3, 2), (2, 3), (2, 3)], "", "agree"),
         ("InnerDistance", [(2, 3)], "", "num_output"),
+        ("InnerProduct", [(2, 3), (4, 3)], "", "third bottom"),
+        ("InnerProduct", [(2, 3), (4, 5)], "inner_product_param { bias_term: false }", "3 values a row"),
+        (
+            "InnerProduct",
+            [(2, 3)],
+            "inner_product_param { num_output: 4 normalize: true transpose: true }",
+            "transpose",
+        ),
+        ("Normalize", [(2, 3, 4, 4)], "", "forks differ over maps"),
+        ("Normalize", [(2, 3)], 'normalize_param { normalize_type: "L3" }', "neither L1 nor L2"),
+        (
+            "LabelSpecificMargin",
+            [(2, 3), (2,)],
+            "label_specific_margin_param { margin_on_test: true }",
+            "margin_on_test",
+        ),
+        ("TripletLoss", [(2, 3), (2,)], "", "3 to 4 bottom"),
+        ("TripletLoss", [(2, 3)] * 3, "triplet_loss_param { losstype: 1 }", "no field 'losstype'"),
+        ("TripletLoss", [(2, 3), (2, 3), (2, 4)], "", "agree"),
+        ("CosineLoss", [(2, 3, 4)] * 2, "", "along axis 1"),
+        ("WingLoss", [(2, 3)] * 2, "wing_loss_param { w: 10 }", "positive epsilon"),
+        ("HuberLoss", [(2, 3)] * 2, "", "positive delta"),
+        ("LargeMarginInnerProduct", [(2, 3), (2,)], "", "positive num_output"),
+        ("WeightedSoftmaxWithLoss", [(2, 3), (2,)], "", "3 bottom"),
+        ("WeightedSoftmaxWithLoss", [(2, 3), (2,), (3,)], "", "label and a weight"),
+        ("UniqueLabel", [(2, 1, 4, 4)], "", "max_labels must be given"),
+        ("Maxout", [(2, 5, 4, 4)], "maxout_param { chgroup_sz: 2 }", "groups of 2"),
+        ("Maxout", [(2, 4, 4, 4)], "", "positive chgroup_sz"),
+        ("RReLU", [(2, 4)], "", "both lb and ub"),
         ("InnerDistance", [(2, 3)], "inner_distance_param { num_output: 4 transpose: true }", "transpose"),
         ("InnerDistance", [(2, 3)], "inner_distance_param { num_output: 4 bias_term: true }", "bias_term"),
         ("InnerDistance", [(2, 3), (4, 5)], "", "centres of 3 values"),
@@ -124,3 +153,20 @@ def made(kind: str, shapes: list[tuple[int, ...]], param: str = "") -> Network:
 def test_what_does_not_fit_is_refused(kind: str, shapes: list[tuple[int, ...]], param: str, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         made(kind, shapes, param)
+
+
+def test_more_labels_than_fit_are_refused() -> None:
+    network = made("UniqueLabel", [(1, 1, 2, 2)], "unique_label_param { max_labels: 2 }")
+    run = create_engine("openvino", network, threads=1)
+    with run, pytest.raises(EngineError, match="3 labels"):
+        run.run({"x0": np.array([0, 1, 2, 2], np.float32).reshape(1, 1, 2, 2)})
+
+
+def test_what_would_be_written_for_matlab_is_an_output() -> None:
+    network = Network.from_text("""
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
+        layer { name: "w" type: "MatWrite" bottom: "y" mat_write_param { prefix: "out" } }""")
+    with create_engine("openvino", network, threads=1) as run:
+        found = run.run({"x": np.full((2, 3), -1, np.float32)})
+    assert {name: x.tolist() for name, x in found.items()} == {"y": [[0, 0, 0]] * 2}
