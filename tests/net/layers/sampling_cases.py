@@ -79,6 +79,23 @@ def warp(bottoms: Arrays, blobs: Arrays) -> Arrays:
     return [y]
 
 
+def placed(height: int, width: int, matrix: object) -> Formula:
+    """Places from corner to corner, by a matrix of each sample's values."""
+
+    def formula(bottoms: Arrays, blobs: Arrays) -> Arrays:
+        x, theta = bottoms
+        y = np.zeros((*x.shape[:2], height, width))
+        for n, i, j in np.ndindex(len(x), height, width):
+            lines = np.array(matrix(theta[n].ravel())).reshape(3, 3)  # type: ignore[operator]
+            column, row, depth = lines @ [2 * j / (width - 1) - 1, 2 * i / (height - 1) - 1, 1]
+            place = ((row / depth + 1) * (x.shape[2] - 1) / 2, (column / depth + 1) * (x.shape[3] - 1) / 2)
+            row, column = (min(max(p, 0), d - 1) for p, d in zip(place, x.shape[2:], strict=True))
+            y[n, :, i, j] = between(x[n], row, column)
+        return [y]
+
+    return formula
+
+
 def hypercolumns(bottoms: Arrays, blobs: Arrays) -> Arrays:
     normals, *maps = bottoms
     rows = []
@@ -115,6 +132,28 @@ SAMPLING_CASES: dict[str, ForkCase] = {
     ),
     "warp": ForkCase(_many("Warp", "", (2, 3, 4, 5), (2, 2, 4, 5)), warp),
     "warp_truncate": ForkCase(_many("Warp", "warp_param { outliers: TRUNCATE }", (1, 2, 3, 4), (1, 2, 3, 4)), warp),
+    "projective_places": ForkCase(
+        _many(
+            "SpatialTransformer",
+            'st_param { transform_type: "projective" output_H: 4 output_W: 5 }',
+            *((2, 3, 6, 5), (2, 8)),
+            low=-0.45,
+        ),
+        placed(4, 5, lambda t: [*t, 1]),
+        smooth=False,
+    ),
+    "scaled_and_shifted_places": ForkCase(
+        _many("SpatialTransformer", 'st_param { transform_type: "translation_scaling" }', (2, 3, 4, 5), (2, 4, 1, 1)),
+        placed(4, 5, lambda t: [t[0], 0, t[1], 0, t[2], t[3], 0, 0, 1]),
+    ),
+    "shifted_places": ForkCase(
+        _many(
+            "SpatialTransformer",
+            'st_param { transform_type: "translation" theta_1_1: 0.5 theta_2_2: 0.75 output_W: 3 }',
+            *((2, 3, 4, 5), (2, 2)),
+        ),
+        placed(4, 3, lambda t: [0.5, 0, t[0], 0, 0.75, t[1], 0, 0, 1]),
+    ),
     "hypercolumns": ForkCase(
         _many(
             "HyperColumns",
