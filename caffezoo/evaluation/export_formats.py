@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,8 @@ from caffezoo.net.transform import Transform
 Blobs = dict[str, np.ndarray]
 
 WHOLE_BYTES = 256 << 20
-"""Up to this size a written ONNX file is run whole: a runtime that reads it holds its weights two or three times."""
+"""Up to this size what was written is run whole: a runtime that reads an ONNX file holds its weights two or three
+times. The weights of a larger file are held against the network's, value by value, and run from there."""
 
 
 @dataclass(frozen=True)
@@ -257,6 +261,10 @@ def _write_caffe_hdf5(network: Network, target: Path, options: ExportOptions) ->
 
 
 def _run_caffe_hdf5(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
+    if source.stat().st_size > WHOLE_BYTES:
+        _check_same(network, network.with_weights_file(source), source)
+        give_back_memory()
+        return run_network(network, options.outputs, inputs)
     return run_network(network.with_weights_file(source), options.outputs, inputs)
 
 
@@ -270,7 +278,25 @@ def _write_safetensors(network: Network, target: Path, options: ExportOptions) -
 def _run_safetensors(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
     from caffezoo.net.exports.arrays import read_safetensors
 
+    if source.stat().st_size > WHOLE_BYTES:
+        _check_same(network, read_safetensors(network, source), source)
+        give_back_memory()
+        return run_network(network, options.outputs, inputs)
     return run_network(read_safetensors(network, source), options.outputs, inputs)
+
+
+def _check_same(network: Network, read: Network, source: Path) -> None:
+    """Raise if a file's blobs are not the network's."""
+    for key in network.weights:
+        if not all(map(np.array_equal, network.weights[key], read.weights[key])):
+            raise EngineError("holds other weights than were written", where=str(source))
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system: glibc keeps what arrays below 32 MB were in."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _write_coreml(network: Network, target: Path, options: ExportOptions) -> str:
