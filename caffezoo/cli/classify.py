@@ -10,6 +10,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.console import say, shown
+from caffezoo.cli.engine_choice import AUTO, chosen_engine, recipe_jobs
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.errors import ImageError, UsageError
 
@@ -33,7 +34,7 @@ def classify(
     network_order: recipes.NetworkOrderOption = None,
     labels: recipes.LabelsOption = None,
     drop_background: recipes.DropBackgroundOption = False,
-    engine: recipes.EngineOption = "openvino",
+    engine: recipes.EngineOrAutoOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 1,
@@ -61,22 +62,25 @@ def classify(
     if not images:
         raise UsageError("which image?", hint="give one or more image files, or a folder")
     named = named_images(images)
+    asked = recipes.ask(
+        mean=mean,
+        std=std,
+        scale=scale,
+        raw_scale=raw_scale,
+        resize=resize,
+        channel_order=channel_order,
+        base_size=base_size,
+        crop_size=crop_size,
+    )
     recipe = recipes.make_recipe(
         arguments,
-        asked=recipes.ask(
-            mean=mean,
-            std=std,
-            scale=scale,
-            raw_scale=raw_scale,
-            resize=resize,
-            channel_order=channel_order,
-            base_size=base_size,
-            crop_size=crop_size,
-        ),
+        asked=asked,
         network_order=network_order,
         labels=labels,
         drop_background=drop_background,
     )
+    if engine == AUTO:
+        engine = chosen_engine(engine, recipe_jobs([recipe], asked, batch_size, crops), precision, threads)
     calibrate([recipe], precision, calibration, engine=engine, output=output)
     classifier = open_classifier(
         recipe,

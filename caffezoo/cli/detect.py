@@ -10,12 +10,14 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say, shown
+from caffezoo.cli.engine_choice import AUTO, chosen_engine, file_job
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from caffezoo.detection.boxes import Detection
     from caffezoo.detection.detector import Finder
+    from caffezoo.timing.networks import Job
 
 CASCADE = "mtcnn"
 
@@ -40,7 +42,7 @@ def detect(
     scale: recipes.ScaleOption = None,
     raw_scale: recipes.RawScaleOption = None,
     channel_order: recipes.ChannelOrderOption = None,
-    engine: recipes.EngineOption = "openvino",
+    engine: recipes.EngineOrAutoOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     threads: recipes.ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line with a JSON array instead.")] = False,
@@ -67,6 +69,8 @@ def detect(
         raise UsageError("which image?", hint="give one or more image files, or a folder")
     named = named_images(images)
     asked = recipes.ask(mean=mean, std=std, scale=scale, raw_scale=raw_scale, channel_order=channel_order)
+    if engine == AUTO:
+        engine = chosen_engine(engine, _jobs(arguments), precision, threads)
     options = {"engine": engine, "precision": precision, "threads": threads, "caffe_python": caffe_python}
     finder: Finder
     if arguments.name == CASCADE:
@@ -99,6 +103,17 @@ def detect(
         print(json.dumps(found))
     if unreadable:
         raise typer.Exit(1)
+
+
+def _jobs(arguments: NetworkArguments) -> list[Job]:
+    """Return what a trial of engines runs: one network, or the three stages."""
+    from caffezoo.detection.mtcnn import STAGES
+    from caffezoo.zoo.index import load_index
+
+    if arguments.name != CASCADE:
+        return [file_job(arguments.title, arguments.file, arguments.options)]
+    index = load_index(arguments.index)
+    return [file_job(name, index.network(name).prototxt_path, arguments.options) for name in STAGES]
 
 
 def _cascade(arguments: NetworkArguments, asked: Any, options: dict[str, Any]) -> Finder:

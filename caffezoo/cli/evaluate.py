@@ -17,6 +17,7 @@ from caffezoo.cli import recipes
 from caffezoo.cli.calibration import CalibrationOption, calibrate
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
+from caffezoo.cli.engine_choice import AUTO, chosen_engine, recipe_jobs
 from caffezoo.cli.evaluation_arguments import each_network, list_among, parse_labels, parse_sizes
 from caffezoo.cli.evaluation_output import print_results, report_unreadable, running
 from caffezoo.cli.expecting import as_published, check_expectation
@@ -102,7 +103,7 @@ def evaluate(
     output: recipes.OutputOption = None,
     network_order: recipes.NetworkOrderOption = None,
     drop_background: recipes.DropBackgroundOption = False,
-    engine: recipes.EngineOption = "openvino",
+    engine: recipes.EngineOrAutoOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     calibration: CalibrationOption = None,
     batch_size: recipes.BatchSizeOption = 8,
@@ -208,6 +209,8 @@ def evaluate(
         labels_from=labels_from,
         options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
     )
+    if engine == AUTO:
+        engine = chosen_engine(engine, recipe_jobs(known, asked, batch_size, crops), precision, threads)
     calibrate(
         known,
         precision,

@@ -12,6 +12,7 @@ import typer
 
 from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
+from caffezoo.cli.engine_choice import chosen_engine
 from caffezoo.cli.progress import progress
 from caffezoo.errors import UnknownNameError, UsageError, ZooError
 
@@ -67,7 +68,8 @@ def run_load_tests(
         for number, (job, s, name) in enumerate(runs):
             show(number, f"{job.network}, {s.engine}, {name}")
             try:
-                test = run_load_test(job, replace(s, backward=False), name, folder, **limits)
+                s = replace(s, engine=chosen_engine(s.engine, [job], s.precision, s.threads), backward=False)
+                test = run_load_test(job, s, name, folder, **limits)
             except ZooError as error:
                 if len(runs) == 1:
                     raise

@@ -67,6 +67,10 @@ OutputOption = Annotated[
     str | None, typer.Option(metavar="BLOB", help="The blob that holds the scores, where it is not the one chosen.")
 ]
 EngineOption = Annotated[str, typer.Option(help="What runs the network; see `caffezoo engines`.")]
+EngineOrAutoOption = Annotated[
+    str,
+    typer.Option(help="What runs the network; see `caffezoo engines`. auto: the fastest in a short trial, remembered."),
+]
 PrecisionOption = Annotated[str, typer.Option(metavar="float32|float16|bfloat16|int8", help="Of the arithmetic.")]
 BatchSizeOption = Annotated[int, typer.Option(help="Crops in a batch.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the engine; default: its own choice.")]

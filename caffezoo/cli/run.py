@@ -11,6 +11,7 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.console import say, shown
+from caffezoo.cli.engine_choice import AUTO, chosen_engine, file_job
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.errors import ImageError, ShapeError, UsageError
@@ -51,7 +52,7 @@ def run(
     resize: recipes.ResizeOption = None,
     base_size: recipes.BaseSizeOption = None,
     crop_size: recipes.CropSizeOption = None,
-    engine: recipes.EngineOption = "openvino",
+    engine: recipes.EngineOrAutoOption = "openvino",
     precision: recipes.PrecisionOption = "float32",
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
@@ -77,6 +78,9 @@ def run(
     from caffezoo.model.input_values import is_array, read_array, split_inputs
     from caffezoo.net.cutting import cut
 
+    if engine == AUTO:
+        job = file_job(arguments.title, arguments.file, arguments.options)
+        engine = chosen_engine(engine, [job], precision, threads)
     options = {"threads": threads, "caffe_python": caffe_python}
     how = RunOptions(
         engine=engine,

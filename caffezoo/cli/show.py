@@ -16,6 +16,8 @@ from caffezoo.formats.image_size import Size
 
 if TYPE_CHECKING:
     from caffezoo.net.graph import Network
+    from caffezoo.net.node import Node
+    from caffezoo.net.outline import Outline
 
 
 @takes_network()
@@ -37,21 +39,21 @@ def show(
     `caffezoo show my/deploy.prototxt --size 320 --svg graph.svg`
 
     `caffezoo show train_val.prototxt --phase TRAIN --shape data=32,3,224,224`
+
+    Layers of unknown types are shown too, with ? for the shapes behind them; then the refusal, and exit status 1.
     """
+    from caffezoo.errors import UnknownLayerError
     from caffezoo.net.batch import at_batch, possible_batch
 
-    network, entry = arguments.open(), arguments.entry
+    try:
+        network, entry = arguments.open(), arguments.entry
+    except UnknownLayerError:
+        _show_outline(arguments.options.outline(arguments.file), svg, dot, as_json)
+        raise
     network = network if size is None else network.resized(*Size.of(size))
     if not arguments.options.shapes:
         network = at_batch(network, possible_batch(network, 1))
-    if svg:
-        from caffezoo.net.drawing import draw_svg
-
-        svg.write_text(draw_svg(network), encoding="utf-8")
-    if dot:
-        from caffezoo.net.drawing import draw_dot
-
-        dot.write_text(draw_dot(network), encoding="utf-8")
+    _draw(network, svg, dot)
     if as_json:
         print(json.dumps(_record(network)))
         return
@@ -60,9 +62,54 @@ def show(
         from caffezoo.cli.networks import print_entry
 
         print_entry(entry)
-    for file in (svg, dot):
+    _tell_files(svg, dot)
+
+
+def _draw(network: Network | Outline, svg: Path | None, dot: Path | None) -> None:
+    from caffezoo.net.drawing import draw_dot, draw_svg
+
+    for file, draw in ((svg, draw_svg), (dot, draw_dot)):
+        if file:
+            file.write_text(draw(network), encoding="utf-8")
+
+
+def _tell_files(*files: Path | None) -> None:
+    for file in files:
         if file:
             print(f"wrote {file}")
+
+
+def _show_outline(found: Outline, svg: Path | None, dot: Path | None, as_json: bool) -> None:
+    """Show what is known of a network that is refused."""
+    from caffezoo.cli.text_table import print_table
+    from caffezoo.net.outline import UNKNOWN, shape_text
+
+    _draw(found, svg, dot)
+    if as_json:
+        layers = [
+            {
+                **_wiring(node),
+                "shapes": [None if s == UNKNOWN else list(s) for s in node.top_shapes],
+            }
+            for node in found.nodes
+        ]
+        print(json.dumps({"name": found.name, "layers": layers}))
+        return
+    rows = [(n.name, n.layer.type, ", ".join(map(shape_text, n.top_shapes))) for n in found.nodes]
+    print_table(("layer", "type", "output"), rows)
+    print()
+    print(f"network      {shown(found.name) or '(no name)'}  ({found.path})")
+    print(f"layers       {len(found.nodes)}, of which {len(found.unshaped)} have no known shape")
+    _tell_files(svg, dot)
+
+
+def _wiring(node: Node) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "type": node.layer.type,
+        "bottoms": [b.name for b in node.bottoms],
+        "tops": [t.name for t in node.tops],
+    }
 
 
 def _record(network: Network) -> dict[str, object]:
@@ -70,10 +117,7 @@ def _record(network: Network) -> dict[str, object]:
 
     layers = [
         {
-            "name": n.name,
-            "type": n.layer.type,
-            "bottoms": [b.name for b in n.bottoms],
-            "tops": [t.name for t in n.tops],
+            **_wiring(n),
             "shapes": [list(s) for s in n.top_shapes],
             "blobs": [list(s) for s in n.blob_shapes],
             **asdict(node_cost(n)),
@@ -96,10 +140,11 @@ def _record(network: Network) -> dict[str, object]:
 def _print_table(network: Network) -> None:
     from caffezoo.cli.text_table import print_table
     from caffezoo.net.cost import network_cost
+    from caffezoo.net.outline import shape_text
 
     rows = []
     for node in network.nodes:
-        shapes = ", ".join("x".join(map(str, s)) or "scalar" for s in node.top_shapes)
+        shapes = ", ".join(map(shape_text, node.top_shapes))
         parameters = f"{node.parameter_count:,}" if node.parameter_count else ""
         rows.append((node.name, node.layer.type, shapes, parameters, f"{node.macs:,}" if node.macs else ""))
     print_table(("layer", "type", "output", "parameters", "MACs"), rows, right=("parameters", "MACs"))

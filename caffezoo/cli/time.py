@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from caffezoo.cli import recipes
 from caffezoo.cli.calibration import quantise_jobs
 from caffezoo.cli.console import say
+from caffezoo.cli.engine_choice import AUTO, chosen_engine
 from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP
@@ -37,7 +39,8 @@ def time(
             "--engine",
             "--engines",
             metavar="ENGINE[,ENGINE]",
-            help="torch, openvino, onnxruntime, caffe; measured in turns. Default: openvino.",
+            help="torch, openvino, onnxruntime, caffe; measured in turns. auto: the fastest in a short trial. "
+            "Default: openvino.",
         ),
     ] = None,
     caffe: Annotated[
@@ -167,7 +170,8 @@ def time(
                 show(number + (done / planned if planned else 0.0), job.network)
 
             tell_notes(output.notes(job))
-            wanted = [s for s in settings if not output.holds(job, s)]
+            chosen = dict.fromkeys(map(partial(_chosen, job), settings))
+            wanted = [s for s in chosen if not output.holds(job, s)]
             if caffe is None:
                 made = measure_job(
                     job, wanted, iterations=iterations, budget_s=budget, layers=with_layers, on_block=part
@@ -184,6 +188,14 @@ def time(
         say("warning", f"{where}: {failure.error}")
     if failures:
         raise typer.Exit(1)
+
+
+def _chosen(job: Job, settings: Settings) -> Settings:
+    """Return settings with the engine that a trial of this job finds the fastest, where that is asked for."""
+    from dataclasses import replace
+
+    engine = chosen_engine(settings.engine, [job], settings.precision, settings.threads)
+    return replace(settings, engine=engine)
 
 
 def _with_binary(
@@ -233,6 +245,10 @@ def _check(settings: Sequence[Settings]) -> None:
     from caffezoo.engines.registry import GPU_ENGINES, engine_class
 
     for s in settings:
+        if s.engine == AUTO:
+            if s.gpu is not None:
+                raise UsageError("--engine auto tries engines on the CPU", hint="name one with --gpu")
+            continue
         cls = engine_class(s.engine)
         if s.gpu is not None and s.engine not in GPU_ENGINES:
             raise UsageError(f"engine {s.engine} runs on the CPU", hint=f"a GPU is for {', '.join(GPU_ENGINES)}")

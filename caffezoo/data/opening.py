@@ -18,6 +18,7 @@ from caffezoo.data.zip_archive import ZipDataset
 from caffezoo.errors import DataError, UsageError
 
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".pk")
+_ARCHIVE_ENDINGS = (".tar", ".zip", ".parquet", ".mdb")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def holds_images(path: str) -> bool:
     if os.path.isdir(path):
         return True
     head = _head(path)
-    return path.lower().endswith((*_PICKLE_ENDINGS, ".mdb")) or any(
+    # By name as well: one that is empty or damaged is a damaged container, not a list.
+    return path.lower().endswith((*_PICKLE_ENDINGS, *_ARCHIVE_ENDINGS)) or any(
         (head[:4] == b"PK\x03\x04", head[:4] == b"PAR1", head[257:262] == b"ustar", *_is_compressed(head))
     )
 
@@ -98,9 +100,9 @@ def _opened(path: str, options: DataOptions) -> Dataset:
         return _of_folder(path, options)
     else:
         head = _head(path)
-        if head[:4] == b"PAR1":
+        if head[:4] == b"PAR1" or path.lower().endswith(".parquet"):
             return ParquetDataset(path, **columns)
-        if head[:4] == b"PK\x03\x04" or zipfile.is_zipfile(path):
+        if head[:4] == b"PK\x03\x04" or path.lower().endswith(".zip") or zipfile.is_zipfile(path):
             dataset = ZipDataset(path)
         elif path.lower().endswith(_PICKLE_ENDINGS):
             dataset = PickleDataset(path, channel_order=options.channel_order)

@@ -48,7 +48,11 @@ class OpenVINOEngine(Engine):
         installation = _installation(core, version)
         self.version, (self.device,) = version, installation.devices
         if precision not in installation.precisions:
-            raise PrecisionError(f"{self.device} has no {precision} arithmetic", where="engine openvino")
+            raise PrecisionError(
+                f"{self.device} has no {precision} arithmetic",
+                where="engine openvino",
+                hint=f"it runs {', '.join(installation.precisions)}; float16-storage rounds weights alone",
+            )
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -61,6 +65,9 @@ class OpenVINOEngine(Engine):
         self._arrays: dict[str, np.ndarray] = {}  # as long as OpenVINO may read them
         if self.streams > 1:
             config |= {"NUM_STREAMS": self.streams, "PERFORMANCE_HINT": "THROUGHPUT"}
+        if self.streams > 1 or threads is not None:
+            # OpenVINO would tie the first stream of every network and process to the first core, and leave others idle.
+            config["ENABLE_CPU_PINNING"] = False
         key = None
         if not self.profile and precision != INT8 and is_worth_keeping(self.network):
             key = compiled_key(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from caffezoo.engines.program import network_to_run
 from caffezoo.errors import PrecisionError
-from caffezoo.formats.caffemodel_writer import replacing
+from caffezoo.formats.caffemodel_writer import made_folder, replacing
 from caffezoo.zoo.resources import cache_dir
 
 if TYPE_CHECKING:
@@ -125,14 +125,14 @@ def save_quantised(
         It cannot be written; the earlier one is still there.
     """
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     file = folder / f"{model_hash(source)}.onnx"
     found = QuantisedNetwork(file, network, calibration, tuple(kept), dict(versions))
     record: dict[str, Any] = {**asdict(found), "file": file.name}
-    with replacing(str(file)) as temporary:
-        temporary.write_bytes(quantised.SerializeToString())
-    with replacing(str(file.with_suffix(".json"))) as temporary:
-        temporary.write_text(json.dumps(record), "utf-8")
+    # Both are written before either is put in place: an earlier pair stays a pair where the disk is full.
+    with replacing(str(file)) as model, replacing(str(file.with_suffix(".json"))) as beside:
+        model.write_bytes(quantised.SerializeToString())
+        beside.write_text(json.dumps(record), "utf-8")
     return found
 
 

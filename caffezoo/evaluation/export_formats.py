@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,9 @@ import numpy as np
 
 from caffezoo.engines.openvino import openvino_model
 from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
-from caffezoo.errors import EngineError, EngineUnavailableError, LoweringError, UsageError
+from caffezoo.errors import EngineError, EngineUnavailableError, LoweringError, UsageError, WeightsFileError
+from caffezoo.evaluation.freed_memory import give_back_memory
+from caffezoo.evaluation.steady_file import SteadyFile
 from caffezoo.net.cutting import cut
 from caffezoo.net.folding import fold, folded_for
 from caffezoo.net.graph import Network
@@ -171,11 +171,22 @@ def _run_onnx_by_parts(network: Network, source: Path, options: ExportOptions, i
     return _infer(openvino_model(_openvino().Core(), model, arrays), network, options, inputs)
 
 
+@contextmanager
+def _told_as_written(target: Path) -> Iterator[None]:
+    """Tell as a file that cannot be written what OpenVINO raises of a full disk: RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise WeightsFileError(f"cannot be written: {reason}", where=str(target.name)) from None
+
+
 def _write_openvino(network: Network, target: Path, options: ExportOptions) -> str:
     openvino = _openvino()
     arrays: dict[str, np.ndarray] = {}
     model = openvino_model(openvino.Core(), onnx_model(network, options, arrays), arrays)
-    openvino.save_model(model, str(target), compress_to_fp16=False)
+    with _told_as_written(target):
+        openvino.save_model(model, str(target), compress_to_fp16=False)
     return f"{len(model.get_ops())} operators, float32"
 
 
@@ -222,8 +233,9 @@ def _write_torch(network: Network, target: Path, options: ExportOptions) -> str:
     except Exception as error:  # torch's own, of many kinds
         reason = str(error).splitlines()[0][:200]
         raise LoweringError(f"torch.export cannot trace it: {reason}", where=network.path) from None
-    with target.open("wb") as stream:
+    with SteadyFile(target) as stream:
         torch.export.save(exported, stream)
+        stream.check()
     return f"{len(exported.graph.nodes)} nodes, for torch.export.load of torch {torch.__version__}"
 
 
@@ -290,13 +302,6 @@ def _check_same(network: Network, read: Network, source: Path) -> None:
     for key in network.weights:
         if not all(map(np.array_equal, network.weights[key], read.weights[key])):
             raise EngineError("holds other weights than were written", where=str(source))
-
-
-def give_back_memory() -> None:
-    """Return freed memory to the system: glibc keeps what arrays below 32 MB were in."""
-    if sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _write_coreml(network: Network, target: Path, options: ExportOptions) -> str:

@@ -16,9 +16,9 @@ from caffezoo.evaluation.export_formats import (
     Blobs,
     ExportFormat,
     ExportOptions,
-    give_back_memory,
     run_network,
 )
+from caffezoo.evaluation.freed_memory import give_back_memory
 from caffezoo.net.graph import Network
 
 TOLERANCE = 1e-4

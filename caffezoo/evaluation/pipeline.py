@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from caffezoo.errors import EngineError, ImageError, UsageError
 from caffezoo.evaluation.crops import View
 from caffezoo.evaluation.image_objects import ImageLike
+from caffezoo.evaluation.images import copy_pixels
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.reading import Prepared, one_cv2_thread, prepare_ahead
 
@@ -96,23 +97,22 @@ class _Batch:
 
 
 class _Feed:
-    """A lane under way: the batch that is filled, and those that run."""
+    """A lane under way: the batch that is filled, and those that run, in threads that all lanes share."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, pool: ThreadPoolExecutor) -> None:
         if lane.batch_size < 1:
             raise UsageError(f"batch size {lane.batch_size} is below 1")
         self.lane = lane
         self._free: list[NDArray[Any]] = []
         self._batch = self._new()
         self._running: deque[tuple[_Batch, Future[dict[str, NDArray[np.float32]]]]] = deque()
-        self._pool = ThreadPoolExecutor(lane.streams, thread_name_prefix="caffezoo-run")
+        self._pool = pool
+        self._exchanges = lane.protocol.channel_order == "RGB"
 
     def add(self, view: View, owner: _Pending) -> None:
         """Copy a view in; a batch that is full runs."""
         batch = self._batch
-        rgb = self.lane.protocol.channel_order == "RGB"
-        pixels = view.pixels if view.pixels.ndim == 3 else view.pixels[..., np.newaxis]
-        batch.pixels[len(batch.rows)] = pixels[..., ::-1] if rgb else pixels
+        copy_pixels(view.pixels, batch.pixels[len(batch.rows)], exchange=self._exchanges)
         batch.rows.append((owner, view.weight))
         if len(batch.rows) == self.lane.batch_size:
             self.start()
@@ -136,9 +136,6 @@ class _Feed:
         self.start()
         while self._running:
             self._finish_one()
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _new(self) -> _Batch:
         if self._free:
@@ -229,7 +226,9 @@ def score_together(
     """
     if workers < 1:
         raise UsageError(f"{workers} decoding threads: there must be at least 1")
-    feeds = [_Feed(lane) for lane in lanes]
+    # Batches of several networks wait for each other instead of driving each other's weights out of the caches.
+    pool = ThreadPoolExecutor(max(lane.streams for lane in lanes), thread_name_prefix="caffezoo-run")
+    feeds = [_Feed(lane, pool) for lane in lanes]
     pending: deque[tuple[Work, dict[int, _Pending]]] = deque()
     ahead = workers + max(-(-2 * lane.batch_size * lane.streams // lane.protocol.views) for lane in lanes)
     failure: BaseException | None = None
@@ -258,8 +257,7 @@ def score_together(
             if failure is not None:
                 raise failure
     finally:
-        for feed in feeds:
-            feed.close()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _feed(feeds: Sequence[_Feed], one: Work, path: str, prepared: Prepared, owners: dict[int, _Pending]) -> None:

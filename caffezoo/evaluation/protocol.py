@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,7 @@ class Protocol:
         """Views of an image that are averaged."""
         return 36 * len(self.bases) if self.crops == 144 else self.crops * len(self.bases)
 
-    @property
+    @cached_property  # asked for once an image and network
     def geometry(self) -> tuple[Any, ...]:
         """What an image's views depend on: protocols that share it share the views."""
         sizes = (self.base_size, self.crop_size, self.bases)

@@ -116,6 +116,20 @@ def plan_blob(array: npt.NDArray[Any], number: int = _BLOBS) -> tuple[bytes, int
     return encode_tag(number, DELIMITED) + encode_varint(len(body) + data_bytes) + body, data_bytes
 
 
+def made_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises
+    ------
+    WeightsFileError
+        It cannot be made: a file has its name, there is no room, or no right.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsFileError(f"cannot be made: {error.strerror or error}", where=str(folder)) from None
+
+
 @contextmanager
 def replacing(path: str) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there when the block ends well, remove it when it does not.

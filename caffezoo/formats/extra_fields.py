@@ -24,13 +24,13 @@ _TOKEN = re.compile(
 _CLOSING = {"{": "}", "<": ">"}
 
 
-def attach(layer: pb.LayerParameter, text: str) -> None:
+def attach(layer: pb.LayerParameter | pb.V1LayerParameter, text: str) -> None:
     """Keep a field's text, such as ``my_param { alpha: 2 }``, in a layer."""
     data = text.encode("utf-8", "surrogateescape")
     layer.MergeFromString(encode_tag(NUMBER, DELIMITED) + encode_varint(len(data)) + data)
 
 
-def extra_texts(layer: pb.LayerParameter) -> list[str]:
+def extra_texts(layer: pb.LayerParameter | pb.V1LayerParameter) -> list[str]:
     """Return the texts that were kept in a layer, in order."""
     data = layer.SerializeToString()
     found = [f for f in walk_fields(data, 0, len(data), len(data)) if f.number == NUMBER]

@@ -132,8 +132,9 @@ def parse_prototxt(text: str, path: str = "<string>", *, lenient: bool = False) 
     strays = [_stray(net, lines, field) for field in parser.unknown]
     passed_over = [stray for stray in strays if lenient or stray.field.is_passed_over]
     for stray in strays:
-        if stray not in passed_over and stray.is_layers_own and stray.field.top and stray.field.top[0] == "layer":
-            attach(net.layer[stray.field.top[1]], stray.field.text)
+        if stray not in passed_over and stray.is_layers_own and stray.field.top:
+            section, index = stray.field.top
+            attach(net.layer[index] if section == "layer" else net.layers[index], stray.field.text)
     upgraded = upgrade_net(net, path, lines)
     return Prototxt(
         upgraded.net,

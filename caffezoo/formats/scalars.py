@@ -8,6 +8,8 @@ from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
+from caffezoo.errors import nearest
+
 _INTEGER_RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
@@ -18,6 +20,8 @@ _TRUE = {"true", "True", "t", "1"}
 _FALSE = {"false", "False", "f", "0"}
 _FLOAT_NAMES = {"inf", "infinity", "nan", "-inf", "-infinity", "-nan"}
 _MAX_DIGITS = 64
+FEW_NAMES = 8
+"""Names of an enum up to which a message lists them all."""
 
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -103,7 +107,11 @@ def _enum_converter(enum: EnumDescriptor) -> Callable[[str, str], int]:
             number = _parse_integer(kind, text)
             if number in numbers:
                 return number
-        raise ScalarError(f"'{text[:40]}' is none of {', '.join(by_name)}")
+        if len(by_name) <= FEW_NAMES:
+            raise ScalarError(f"'{text[:40]}' is none of {', '.join(by_name)}")
+        close = nearest(text[:40], tuple(by_name))
+        near = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ScalarError(f"'{text[:40]}' is no {enum.name}{near}")
 
     return convert
 

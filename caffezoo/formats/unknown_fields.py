@@ -25,8 +25,9 @@ PASSED_OVER: dict[str, frozenset[str]] = {
     }),
     "LayerParameter": frozenset({
         "forward_type", "backward_type", "forward_math", "backward_math", "cudnn_math_override", "debug",
-        "multinode", "mn_activation_param", "mn_grad_compress_param", "need_backward",
+        "multinode", "mn_activation_param", "mn_grad_compress_param", "need_backward", "strict_dim",
     }),
+    "V1LayerParameter": frozenset({"strict_dim"}),
     "ConvolutionParameter": frozenset({
         "conv_algorithm", "conv_algos_override", "cudnn_convolution_algo", "cudnn_convolution_algo_seeker",
         "cudnn_math_override",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from caffezoo.errors import PrototxtError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.extra_fields import attach, extra_texts
 from caffezoo.formats.legacy_v0 import upgrade_v0
 
 # Caffe's names of the V1 types (upgrade_proto.cpp, UpgradeV1LayerType).
@@ -29,9 +30,11 @@ V1_TYPE_NAMES = {
     "THRESHOLD": "Threshold",
     # Forks of that time; their enums gave the same numbers to different types, so here they have numbers of their own.
     "BN": "BN", "CONVOLUTION3D": "Convolution3D", "CROP": "Crop", "DECONVOLUTION3D": "Deconvolution3D",
-    "IMAGE_SEG_DATA": "ImageSegData", "INTERP": "Interp", "L2_NORM": "L2Norm", "LOCAL": "LocalConvolution",
-    "NORMALIZE": "Normalize", "PERMUTE": "Permute", "POOLING3D": "Pooling3D", "PRELU": "PReLU", "RESHAPE": "Reshape",
-    "UNPOOLING": "Unpooling", "UPSAMPLE": "Upsample", "VIDEO_DATA": "VideoData",
+    "DENSE_CRF": "DenseCRF", "IMAGE_SEG_DATA": "ImageSegData", "INTERP": "Interp", "L2_NORM": "L2Norm",
+    "LOCAL": "LocalConvolution", "MAT_READ": "MatRead", "MAT_WRITE": "MatWrite",
+    "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield", "NORMALIZE": "Normalize", "PADDING": "Padding",
+    "PERMUTE": "Permute", "POOLING3D": "Pooling3D", "PRELU": "PReLU", "RESHAPE": "Reshape",
+    "SEG_ACCURACY": "SegAccuracy", "UNPOOLING": "Unpooling", "UPSAMPLE": "Upsample", "VIDEO_DATA": "VideoData",
 }  # fmt: skip
 TYPE_OF_V1_NUMBER = {pb.V1LayerParameter.LayerType.Value(name): type_ for name, type_ in V1_TYPE_NAMES.items()}
 
@@ -110,6 +113,8 @@ def _upgrade_v1_layer(v1: pb.V1LayerParameter, layer: pb.LayerParameter) -> None
             getattr(layer, field.name).CopyFrom(value)
     for name in ("bottom", "top", "blobs", "include", "exclude", "loss_weight"):
         getattr(layer, name).extend(getattr(v1, name))
+    for text in extra_texts(v1):
+        attach(layer, text)
     if v1.HasField("name"):
         layer.name = v1.name
     if v1.HasField("type"):

@@ -14,6 +14,7 @@ from html import escape
 
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId, Shape
+from caffezoo.net.outline import Outline, shape_text
 
 COLOURS = {  # of boxes, by the type of their first layer; light enough for black text
     "Convolution": "#cfe3f7",
@@ -48,7 +49,7 @@ class Box:
             return []
         first = self.nodes[0]
         detail = _detail(first)
-        shapes = " ".join("x".join(map(str, s[1:])) or "scalar" for s in self.nodes[-1].top_shapes[:4])
+        shapes = " ".join(shape_text(s, batch=False) for s in self.nodes[-1].top_shapes[:4])
         lines = [first.name, " ".join(filter(None, [first.layer.type, detail]))]
         if len(self.nodes) > 1:
             lines.append("+ " + ", ".join(n.layer.type for n in self.nodes[1:]))
@@ -63,7 +64,7 @@ class Box:
         return len(self.lines) * LINE_PX + PAD_PX if self.nodes else self.span
 
 
-def draw_dot(network: Network) -> str:
+def draw_dot(network: Network | Outline) -> str:
     """Return the graph in Graphviz's language."""
     boxes = _boxes(network)
     number = {id(b): f"n{i}" for i, b in enumerate(boxes)}
@@ -74,11 +75,11 @@ def draw_dot(network: Network) -> str:
         out.append(f'  {number[id(box)]} [label="{label}", fillcolor="{colour}"];')
     for box in boxes:
         for source, shape in box.sources:
-            out.append(f'  {number[id(source)]} -> {number[id(box)]} [label="{"x".join(map(str, shape[1:]))}"];')
+            out.append(f'  {number[id(source)]} -> {number[id(box)]} [label="{shape_text(shape, batch=False)}"];')
     return "\n".join([*out, "}", ""])
 
 
-def draw_svg(network: Network) -> str:
+def draw_svg(network: Network | Outline) -> str:
     """Return the graph as a self-contained SVG document."""
     boxes = _boxes(network)
     ranks = _layout(boxes)
@@ -125,7 +126,7 @@ def _svg_box(box: Box) -> str:
     )
 
 
-def _boxes(network: Network) -> list[Box]:
+def _boxes(network: Network | Outline) -> list[Box]:
     """Group in-place layers with the layer whose top they rewrite, and wire the groups."""
     owner: dict[BlobId, Box] = {}
     shape: dict[BlobId, Shape] = {}

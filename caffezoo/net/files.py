@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from caffezoo.errors import UsageError
-from caffezoo.formats.caffemodel_writer import replacing, write_caffemodel
+from caffezoo.formats.caffemodel_writer import made_folder, replacing, write_caffemodel
 from caffezoo.formats.prototxt import write_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.net.plain import as_deploy
@@ -39,9 +39,9 @@ def write_network(network: Network, stem: str | PathLike[str], *, replace: bool 
     for file in (prototxt, caffemodel):
         if file.exists() and not replace:
             raise UsageError("is there already", where=str(file), hint="--force replaces it")
-    prototxt.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(prototxt.parent)
     net = as_deploy(network)
-    write_caffemodel(caffemodel, net, network.weights)
-    with replacing(str(prototxt)) as temporary:
+    with replacing(str(prototxt)) as temporary:  # in place only where the weights are: an earlier pair stays a pair
         temporary.write_text(write_prototxt(net), "utf-8")
+        write_caffemodel(caffemodel, net, network.weights)
     return prototxt, caffemodel

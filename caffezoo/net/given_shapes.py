@@ -1,8 +1,8 @@
-"""Shapes that the caller gives: the flags for them, and sources of data that are no layer type here as inputs."""
+"""Shapes that the caller gives: the flags for them, and sources of data that are not known here as inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from caffezoo.net.layer import Shape
 
 
-def with_given_inputs(prototxt: Prototxt, shapes: Mapping[str, Shape], known: Container[str]) -> Prototxt:
-    """Return a prototxt with Input layers for the layers of unknown types that read nothing and whose tops are given.
+def with_given_inputs(
+    prototxt: Prototxt, shapes: Mapping[str, Shape], known: Callable[[pb.LayerParameter], bool]
+) -> Prototxt:
+    """Return a prototxt with Input layers for the unknown layers that read nothing and whose tops are given.
 
     Parameters
     ----------
     prototxt : Prototxt
     shapes : mapping of str to shape
         By blob; those of other layers' tops do not matter here.
-    known : container of str
-        The layer types that have a class.
+    known : callable
+        Whether a layer's type has a class, which makes as many tops.
     """
 
     def given(layer: pb.LayerParameter) -> bool:
-        source = bool(layer.top) and not layer.bottom and layer.type not in known
+        source = bool(layer.top) and not layer.bottom and not known(layer)
         return source and all(top in shapes for top in layer.top)
 
     if not any(map(given, prototxt.net.layer)):

@@ -26,9 +26,9 @@ from caffezoo.net.binding import bind
 from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape
 from caffezoo.net.layer_weights import LayerWeights
-from caffezoo.net.node import Node, Weights, check_finite, shared_blobs
+from caffezoo.net.node import Node, Weights, check_finite, check_sizes, shared_blobs
 from caffezoo.net.refusals import check_fields, check_layers, check_types, surplus_params
-from caffezoo.net.registry import layer_types, make_layer
+from caffezoo.net.registry import is_known, make_layer
 
 __all__ = ["Network", "Node", "Weights"]
 
@@ -54,7 +54,7 @@ class Network:
     inputs : mapping of str to shape
         Tops of the input layers.
     outputs : tuple of str
-        Blobs that no layer reads, in order; Caffe's net outputs.
+        Blobs that no layer reads, in order; Caffe's net outputs. Those that layers would only write to files too.
     weights : LayerWeights
         Mapping of :attr:`Node.key` to a tuple of ndarray; empty until weights are bound. Large blobs of a large file
         are read when they are asked for, each time that nobody else has them.
@@ -77,7 +77,7 @@ class Network:
     ) -> None:
         check_layers(prototxt)
         structure = check_structure(prototxt)
-        self.prototxt = with_given_inputs(prototxt, inputs or {}, layer_types())
+        self.prototxt = with_given_inputs(prototxt, inputs or {}, is_known)
         check_types(self.prototxt)
         passed_over = check_fields(self.prototxt)
         self.path = prototxt.path
@@ -88,7 +88,7 @@ class Network:
         self.notes = tuple(dict.fromkeys(said))
         self.inputs: Mapping[str, Shape] = MappingProxyType(found)
         shared_blobs(self.nodes)
-        read = {b for node in self.nodes for b in node.bottoms}
+        read = {b for node in self.nodes for b in node.bottoms if not node.layer.writes}
         self.outputs = tuple(t.name for node in self.nodes for t in node.named_tops if t not in read)
         self.weights = LayerWeights(weights)
         for node in self.nodes:
@@ -314,6 +314,7 @@ class Network:
                 shapes[blob] = shape
                 tops.append(blob)
             blobs = tuple(tuple(s) for s in layer.blob_shapes(below))
+            check_sizes(layer, above, blobs)
             nodes.append(Node(layer, bottoms, tuple(tops), below, tuple(above), blobs, key))
         if override:
             raise UnknownNameError("input", next(iter(override)), inputs, where=self.path)

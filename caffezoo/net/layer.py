@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from caffezoo.errors import ShapeError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.extra_fields import extra_fields
+from caffezoo.net.given_shapes import shape_flags
 from caffezoo.net.own_fields import read_message
 from caffezoo.net.registry import register as register  # the seam: a file of layers imports it from here
 
@@ -86,6 +88,8 @@ class Layer:
 
     param_name: ClassVar[str | None] = None
     own_fields: ClassVar[Mapping[str, Any] | None] = None  # of param_name where caffe.proto lacks it
+    other_fields: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})  # of further messages, likewise
+    idle_fields: ClassVar[frozenset[str]] = frozenset()  # the layer's fields of its fork that change no top
     bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
     top_count: ClassVar[tuple[int, int | None]] = (1, 1)
     is_input: ClassVar[bool] = False
@@ -95,6 +99,7 @@ class Layer:
     auto_tops: ClassVar[bool] = False  # whether Caffe adds tops that the prototxt leaves out (losses)
     squashes: ClassVar[Literal["softmax", "sigmoid"] | None] = None  # what makes probabilities of its bottom
     judges: ClassVar[bool] = False  # a loss or an accuracy: its first bottom holds predictions
+    writes: ClassVar[bool] = False  # whether it puts its bottoms into files: they still count as outputs
     finds_boxes: ClassVar[bool] = False  # whether its top is [1, 1, M, 7]: image, class, score, relative x1, y1, x2, y2
     on_host: ClassVar[bool] = False  # engines run it in numpy, between compiled parts: see net/host_layer.py
     bounded_axis: ClassVar[int | None] = None  # of its tops: data may leave less there than the shapes say
@@ -120,6 +125,10 @@ class Layer:
         Messages are dicts, repeated fields lists.
         """
         return extra_fields(self.proto)
+
+    def message(self, name: str) -> Any:
+        """Return the values of one of the layer's ``other_fields``."""
+        return read_message(self.extra, name, self.other_fields[name], self.fail)
 
     @property
     def type(self) -> str:
@@ -295,7 +304,8 @@ class Layer:
         low, high = allowed
         if found < low or (high is not None and found > high):
             wanted = str(low) if low == high else f"at least {low}" if high is None else f"{low} to {high}"
-            self.fail(f"takes {wanted} {kind}(s), has {found}")
+            given = f"they are inputs with {shape_flags(self.proto.top)}" if self.is_input and kind == "top" else None
+            self.fail(f"takes {wanted} {kind}(s), has {found}", given)
 
     def axis(self, value: int, rank: int, *, end: bool = False) -> int:
         """Return an axis counted from the front; ``end`` also allows the position after the last axis."""

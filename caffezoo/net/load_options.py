@@ -9,13 +9,14 @@ from typing import Any
 
 from caffezoo.errors import UnknownNameError, UsageError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.formats.phases import filter_net
+from caffezoo.formats.prototxt import read_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import Shape
+from caffezoo.net.node import MAX_BLOB_VALUES
+from caffezoo.net.outline import Outline, outline
 
 PHASES = ("TEST", "TRAIN")
-
-MAX_BLOB_VALUES = 2**31 - 1
-"""Caffe counts a blob's values in an int (``Blob::Reshape``)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class LoadOptions:
             lenient=self.lenient,
             outputs=outputs,
         )
+
+    def outline(self, prototxt: str | PathLike[str]) -> Outline:
+        """Return what is known of a network that is refused for layers of unknown types."""
+        state = pb.Phase.Value(self.phase), self.level, self.stages
+        return outline(filter_net(read_prototxt(prototxt, lenient=self.lenient), *state), dict(self.shapes))
 
     def to_json(self) -> dict[str, Any]:
         """Return what is not the default, as plain JSON values."""

@@ -16,6 +16,9 @@ from caffezoo.net.layer_weights import Held
 Weights = Mapping[str, Sequence[Held]]
 """Blobs by :attr:`Node.key`, in Caffe's order."""
 
+MAX_BLOB_VALUES = 2**31 - 1
+"""Caffe counts a blob's values in an int (``Blob::Reshape``)."""
+
 BlobPlace = tuple[str, int]
 """A node's key and the index of one of its blobs."""
 
@@ -91,6 +94,20 @@ def shared_blobs(nodes: Iterable[Node]) -> dict[BlobPlace, BlobPlace]:
                 raise ShapeError(message + f"blob {i} here {list(shape)}", where=node.layer.label)
             owners[node.key, i] = owner
     return owners
+
+
+def check_sizes(layer: Layer, tops: Iterable[Shape], blobs: Iterable[Shape]) -> None:
+    """Raise if a top or a learned blob would hold more values than Caffe's blobs can.
+
+    Raises
+    ------
+    ShapeError
+    """
+    for kind, shapes in (("top", tops), ("blob", blobs)):
+        for index, shape in enumerate(shapes):
+            values = math.prod(shape)
+            if values > MAX_BLOB_VALUES:
+                layer.fail(f"{kind} {index} would hold {values} values; a blob holds {MAX_BLOB_VALUES} at most")
 
 
 def check_finite(blob: np.ndarray, index: int, where: str) -> None:

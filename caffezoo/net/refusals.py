@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from caffezoo.errors import PrototxtError, UnknownLayerError, ZooError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.prototxt import Prototxt
 from caffezoo.formats.unknown_fields import StrayField, refuse
+from caffezoo.net.given_shapes import shape_flags
 from caffezoo.net.node import Node
 from caffezoo.net.registry import layer_class, unknown_layer
 
@@ -39,14 +40,21 @@ def check_types(prototxt: Prototxt) -> None:
     raise UnknownLayerError(
         f"{len(unknown)} layers of {len(kinds)} unknown type(s): {'; '.join(said)}",
         where=prototxt.path,
-        hint="give their classes by --layers FILE.py",
+        hint="give their classes by --layers FILE.py" + _as_inputs([layer for layer, _ in unknown]),
     )
+
+
+def _as_inputs(unknown: Sequence[pb.LayerParameter]) -> str:
+    """Return how the tops of unknown sources of data become inputs; empty where there is no such layer."""
+    tops = [top for layer in unknown if not layer.bottom for top in layer.top]
+    return f"; tops of those that read nothing are inputs with {shape_flags(tops)}" if tops else ""
 
 
 def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
     """Refuse fields that Caffe does not have, and return what is passed over because its layer is not used.
 
-    A field in a layer whose type is not Caffe's is that type's own affair, and so is a message that the class reads.
+    A field in a layer whose type is not Caffe's is that type's own affair, and so is what the class reads or knows to
+    change nothing.
 
     Raises
     ------
@@ -59,7 +67,12 @@ def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
             return True
         own = layer_class(stray.layer_type)
         foreign = own is None or not own.__module__.startswith("caffezoo.")
-        read = own is not None and own.own_fields is not None and own.param_name == stray.field.name
+        name = stray.field.name
+        read = own is not None and (
+            (own.own_fields is not None and own.param_name == name)
+            or name in own.idle_fields
+            or name in own.other_fields
+        )
         return stray.layer_line in used and not (stray.is_layers_own and (foreign or read))
 
     refuse([stray for stray in prototxt.strays if matters(stray)], prototxt.path)

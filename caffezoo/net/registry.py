@@ -53,6 +53,12 @@ def layer_class(layer_type: str) -> type[Layer] | None:
     return _REGISTRY.get(layer_type)
 
 
+def is_known(proto: pb.LayerParameter) -> bool:
+    """Whether there is a class of a layer's type that makes as many tops as it has."""
+    found = layer_class(proto.type)
+    return found is not None and (found.top_count[1] is None or len(proto.top) <= found.top_count[1])
+
+
 @cache
 def _import_own() -> None:
     import caffezoo.net.layers as package

@@ -1,9 +1,10 @@
 """As few layers in float32 as an allowed drop in accuracy asks for.
 
 Layers are ranked by the noise that 8 bits give each by itself; the shortest head of that ranking whose layers, kept in
-float32, bring the drop below the limit is found by bisection. Then each layer of the head is quantised alone, which
-shows what it costs, and the shortest head of these costs is found in the same way. That takes the drop to fall as a
-head grows, which noise of a few images can break: the result is always one that was measured, never an inferred one.
+float32, bring the drop below the limit is found by bisection. Noise is not what a network makes of it, so each layer of
+the head is then quantised after all, the least noisy first: where the drop stays within the limit it remains quantised,
+else the rise is what the layer costs. Bisection takes the drop to fall as a head grows, which noise of a few images can
+break: the result is always one that was measured, never an inferred one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Drop = Callable[[tuple[str, ...]], float]
 
 @dataclass(frozen=True)
 class KeptLayer:
-    """A layer that stays in float32, and what the drop would rise by, in points, were it quantised as well."""
+    """A layer that stays in float32, and by how many points the drop rose when it was quantised as well."""
 
     layer: str
     cost: float
@@ -36,8 +37,7 @@ class MixedPrecision:
     drop_of_all : float
         With every layer quantised.
     evaluations : int
-        How often the network was quantised and evaluated: at most 1 + ceil(log2(layers + 1)), one for each layer of
-        the head, and ceil(log2) of the head's length.
+        How often the network was quantised and evaluated: at most ceil(log2(layers)) + k, k the length of the head.
     """
 
     kept: tuple[KeptLayer, ...]
@@ -66,30 +66,32 @@ def keep_layers(ranking: Sequence[str], max_drop: float, drop: Drop) -> MixedPre
     evaluations = 1
     if whole <= max_drop:
         return MixedPrecision((), whole, whole, evaluations)
-    head, fallen, made = _shortest_head(tuple(ranking), max_drop, drop)
+    head, fallen, next_shorter, made = _shortest_head(tuple(ranking), max_drop, drop, whole)
     evaluations += made
     if len(head) == len(ranking):
         return MixedPrecision(tuple(KeptLayer(layer, float("nan")) for layer in head), 0.0, whole, evaluations)
-    kept = []
-    for layer in head:
-        without = tuple(other for other in head if other != layer)
-        kept.append(KeptLayer(layer, (drop(without) if without else whole) - fallen))
-        evaluations += bool(without)
-    # What costs most goes first now: the noise of a layer is not what the network makes of it.
-    dearest = sorted(kept, key=lambda k: -k.cost)
-    fewer, less, made = _shortest_head(tuple(k.layer for k in dearest), max_drop, drop, last=fallen)
-    evaluations += made
-    return MixedPrecision(tuple(dearest[: len(fewer)]), less, whole, evaluations)
+    staying, costs = list(head), {head[-1]: next_shorter - fallen}  # bisection has tried the head without its last
+    for layer in reversed(head[:-1]):
+        without = tuple(other for other in staying if other != layer)
+        found = drop(without)
+        evaluations += 1
+        if found <= max_drop:
+            staying, fallen = list(without), found
+        else:
+            costs[layer] = found - fallen
+    kept = sorted((KeptLayer(layer, costs[layer]) for layer in staying), key=lambda k: -k.cost)
+    return MixedPrecision(tuple(kept), fallen, whole, evaluations)
 
 
 def _shortest_head(
-    ranking: tuple[str, ...], max_drop: float, drop: Drop, last: float = 0.0
-) -> tuple[tuple[str, ...], float, int]:
-    """Return the shortest head of a ranking that bisection finds within the limit, its drop, and how many were tried.
+    ranking: tuple[str, ...], max_drop: float, drop: Drop, whole: float
+) -> tuple[tuple[str, ...], float, float, int]:
+    """Return the shortest head of a ranking that bisection finds within the limit, its drop, that of the head with one
+    layer less, and how many were tried.
 
-    None kept is not within the limit, all kept is, with the drop ``last``.
+    None kept is not within the limit, with the drop ``whole``; all kept is, with the drop 0.
     """
-    low, high, fallen, made = 0, len(ranking), last, 0
+    low, high, fallen, above, made = 0, len(ranking), 0.0, whole, 0
     while high - low > 1:
         middle = (low + high) // 2
         found = drop(ranking[:middle])
@@ -97,5 +99,5 @@ def _shortest_head(
         if found <= max_drop:
             high, fallen = middle, found
         else:
-            low = middle
-    return ranking[:high], fallen, made
+            low, above = middle, found
+    return ranking[:high], fallen, above, made

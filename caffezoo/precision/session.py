@@ -161,7 +161,8 @@ def keep_within(
 
     def drop(keep: tuple[str, ...]) -> float:
         nonlocal steps
-        quantiser.quantise(keep)
+        if keep or steps:  # before the first step all layers were quantised, to rank them
+            quantiser.quantise(keep)
         (found,) = run_study(recipe, [INT8], dataset, setup, workers=workers)
         fallen = found.top1.percent - baseline.top1.percent
         steps += 1

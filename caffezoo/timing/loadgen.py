@@ -127,6 +127,8 @@ def run_load_test(
         raise UsageError("SingleStream is one image a query", hint="--batch 1, or --scenario offline")
     name = f"{job.network}-{settings.engine}-{settings.precision}-batch{job.batch_size}-{scenario}"
     logs = folder / re.sub(r"[^\w.-]", "_", name)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is no folder for logs", where=str(folder))
     if logs.exists():
         raise UsageError("logs of such a run are there already", where=str(logs), hint="name another folder")
     try:

@@ -74,6 +74,41 @@ def test_show_draws(prototxt: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "g.svg" in out
 
 
+UNKNOWN = """
+input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }
+layer { name: "w" type: "Wonder" bottom: "data" top: "w" }
+layer { name: "relu" type: "ReLU" bottom: "w" top: "w" }
+layer { name: "p" type: "Python" bottom: "data" top: "p" python_param { module: "mine" layer: "Mine" } }
+"""
+
+
+def test_unknown_layers_are_shown_before_they_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(UNKNOWN)
+    status, out, err = run(capsys, "show", path, "--dot", tmp_path / "g.dot")
+    assert status == 1
+    assert [line.split() for line in out.splitlines()[1:5]] == [
+        ["input", "Input", "1x3x8x8"], ["w", "Wonder", "?"], ["relu", "ReLU", "?"], ["p", "Python", "?"],
+    ]  # fmt: skip
+    assert "4, of which 3 have no known shape" in out
+    assert err.count("error:") == 1
+    assert "unknown layer type 'Wonder'" in err
+    assert "Wonder" in (tmp_path / "g.dot").read_text()
+    status, out, err = run(capsys, "show", path, "--json")
+    assert status == 1
+    assert [layer["shapes"] for layer in json.loads(out)["layers"]] == [[[1, 3, 8, 8]], [None], [None], [None]]
+
+
+def test_code_that_is_not_run_unasked_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(UNKNOWN.replace('type: "Wonder"', 'type: "TanH"'))
+    status, out, err = run(capsys, "show", path)
+    assert status == 1
+    assert "1x3x8x8" in out.splitlines()[3]
+    assert "4, of which 1 have no known shape" in out
+    assert "class 'Mine' of Python module 'mine'" in err
+
+
 def test_show_of_a_zoo_network_adds_what_the_index_knows(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "show", "dpn92")
     assert "paper          https://arxiv.org/abs/1707.01629" in out

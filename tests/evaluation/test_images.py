@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffezoo.errors import ImageError
-from caffezoo.evaluation.images import MAX_FILE_BYTES, decode_image, header_size, read_image
+from caffezoo.evaluation.images import MAX_FILE_BYTES, copy_pixels, decode_image, header_size, read_image
 
 RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
@@ -162,3 +162,23 @@ def test_damaged_headers_never_crash_the_header_reader(data, keep, changes):
             damaged[at] = value
     size = header_size(bytes(damaged))
     assert size is None or min(size) >= 0
+
+
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.booleans(),
+    st.sampled_from(["plain", "grey", "exchanged"]),
+    st.sampled_from([np.uint8, np.float32]),
+)
+def test_windows_are_copied_mirrored_and_exchanged_as_numpy_would(size, mirrored, colours, dtype):
+    height, width = size
+    image = RNG.integers(0, 256, (height + 3, width + 5, 3)).astype(dtype)
+    source = image[..., 0].copy() if colours == "grey" else image
+    window = source[2 : 2 + height, 1 : 1 + width]
+    window = window[:, ::-1] if mirrored else window
+    batch = np.zeros((3, height, width, 1 if colours == "grey" else 3), dtype)
+    copy_pixels(window, batch[1], exchange=colours == "exchanged")
+    expected = window[..., ::-1] if colours == "exchanged" else window.reshape(batch[1].shape)
+    assert np.array_equal(batch[1], expected)
+    assert not batch[0].any()
+    assert not batch[2].any()

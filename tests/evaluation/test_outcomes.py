@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caffezoo.evaluation.metrics import guess_of, true_rank
 from caffezoo.evaluation.outcomes import LabelSet, Outcome, judge
 
 
@@ -18,6 +19,16 @@ def test_ranks_are_those_of_caffes_accuracy():
     same = judge(np.full(6, 1 / 6), 0, [(0,)])  # the same score everywhere is wrong everywhere
     assert (same.ranks, same.guess) == ((5,), 1)
     assert judge(np.array([0.1, 0.9]), 0, [(0,)]).top == (1, 0)
+
+
+@given(st.integers(2, 400), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_the_best_are_those_of_a_stable_sort(classes, levels, seed):
+    """Also where scores are equal, and where only some are sorted at all."""
+    scores = np.random.default_rng(seed).integers(0, levels, classes) / 8
+    found = judge(scores, 0, [(0,)])
+    best = np.argsort(-scores, kind="stable")[:5]
+    assert (found.top, found.probabilities) == (tuple(best), tuple(scores[best]))
+    assert found.guess == guess_of(scores, 0, true_rank(scores, 0))
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=20), st.data())

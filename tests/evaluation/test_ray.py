@@ -1,18 +1,28 @@
 """Runs on a cluster of Ray: the same directory, the same result, whoever dies in the middle."""
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from caffezoo.errors import EngineError
+from caffezoo.evaluation.runs import ray_cluster
+from caffezoo.evaluation.runs.ray_cluster import rows_while_it_lives
 from tests.cli.test_evaluate import data_flags, files, network_flags  # noqa: F401
 
-pytest.importorskip("ray.data")
-pytestmark = pytest.mark.slow
+needs_ray = pytest.mark.skipif(
+    subprocess.run([sys.executable, "-c", "import ray.data"], capture_output=True).returncode != 0,
+    reason="no Ray: pip install 'caffezoo[ray]'",
+)
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 
 
 def command(folder, run, *more):
@@ -52,20 +62,34 @@ def wait_for(condition, running, seconds=240):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def many(folder, count):
+    """``count`` images, some with another label; returns what a command of this test is run with."""
+    for i in range(6, count):
+        (folder / f"images/{i}.jpg").hardlink_to(folder / f"images/{i % 6}.jpg")
+    (folder / "val.txt").write_text("\n".join(f"{i}.jpg {(i + i // 700) % 6}" for i in range(count)))
+    environment = {**os.environ, "CAFFEZOO_CACHE": str(folder / "cache"), "RAY_TMPDIR": "/tmp"}
+    return {"env": environment, "text": True, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+
+
+def shards_of(run):
+    return len(list((run / "shards").glob("*.json")))
+
+
+def more_shards(run, running, count):
+    """Wait until that many more are there."""
+    there = shards_of(run)
+    wait_for(lambda: shards_of(run) >= there + count, running)
+
+
+@needs_ray
+@needs_proc
 def test_a_member_and_then_the_driver_are_killed(files):  # noqa: F811
-    for i in range(6, 12000):
-        (files / f"images/{i}.jpg").hardlink_to(files / f"images/{i % 6}.jpg")
-    (files / "val.txt").write_text("\n".join(f"{i}.jpg {(i + i // 700) % 6}" for i in range(12000)))
-    environment = {**os.environ, "CAFFEZOO_CACHE": str(files / "cache"), "RAY_TMPDIR": "/tmp"}
-    options = {"env": environment, "text": True, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    options = many(files, 4000)
     subprocess.run(command(files, "alone"), check=True, **options)
-    shards = files / "ray/shards"
     running = subprocess.Popen(command(files, "ray", "--ray", "--ray-workers", "2"), **options)
-    wait_for(lambda: len(list(shards.glob("*.json"))) > 2, running)
+    more_shards(files / "ray", running, 2)
     os.kill(wait_for(lambda: members_of(running.pid), running)[0], signal.SIGKILL)
-    there = len(list(shards.glob("*.json")))
-    wait_for(lambda: len(list(shards.glob("*.json"))) > there + 4, running)
+    more_shards(files / "ray", running, 4)
     running.kill()
     running.wait()
     assert not (files / "ray/summary.json").exists()
@@ -74,8 +98,126 @@ def test_a_member_and_then_the_driver_are_killed(files):  # noqa: F811
     assert (files / "ray/summary.json").read_bytes() == (files / "alone/summary.json").read_bytes()
 
 
+@needs_ray
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_thirty_kills_at_random_moments(files):  # noqa: F811
+    """Members and the driver, in turns and at random, of a run of 500 images with a hundred crops each."""
+    options = many(files, 500)
+    crops = ("--crops", "100")
+    subprocess.run(command(files, "alone", *crops), check=True, **options)
+    summary = (files / "alone/summary.json").read_bytes()
+    rng, kills, starts = random.Random(12), 0, 0
+
+    def finished():
+        assert (files / "ray/summary.json").read_bytes() == summary
+        subprocess.run(["rm", "-r", files / "ray"], check=True)
+
+    while kills < 30:
+        starts += 1
+        assert starts < 120
+        quiet = {**options, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        running = subprocess.Popen(command(files, "ray", *crops, "--ray", "--ray-workers", "2"), **quiet)
+        end = time.monotonic() + 300
+        for victim in ("member", "member", "driver"):
+            while running.poll() is None and not members_of(running.pid):
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0, 2))
+            members = members_of(running.pid)
+            if running.poll() is None and (members or victim == "driver") and kills < 30:
+                os.kill(rng.choice(members) if victim == "member" else running.pid, signal.SIGKILL)
+                kills += 1
+        if kills < 30 or running.poll() is not None:
+            running.kill()
+        running.wait()
+        if (files / "ray/summary.json").exists():
+            finished()
+    subprocess.run(command(files, "ray", *crops, "--ray", "--ray-workers", "2"), check=True, **options)
+    finished()
+
+
+@pytest.fixture
+def cluster():
+    """A head without cores of its own, and two nodes of one core; ends with the test."""
+    utils = pytest.importorskip("ray.cluster_utils")
+    made = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.first, made.second = made.add_node(num_cpus=1), made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_node_dies_another_joins_and_ends_alone(files, cluster):  # noqa: F811
+    options = many(files, 1500)
+    crops = ("--crops", "100")
+    subprocess.run(command(files, "alone", *crops), check=True, **options)
+    there = ("--ray", cluster.address, "--ray-workers", "2")
+    running = subprocess.Popen(command(files, "ray", *crops, *there), **options)
+    more_shards(files / "ray", running, 5)
+    cluster.remove_node(cluster.first, allow_graceful=False)
+    more_shards(files / "ray", running, 5)
+    cluster.add_node(num_cpus=1)
+    more_shards(files / "ray", running, 5)
+    cluster.remove_node(cluster.second, allow_graceful=False)
+    out, err = running.communicate(timeout=400)
+    assert running.returncode == 0, err
+    assert out.count("\n") == 1
+    assert (files / "ray/summary.json").read_bytes() == (files / "alone/summary.json").read_bytes()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_head_that_vanishes_is_one_line_and_the_run_goes_on_without_ray(files, cluster):  # noqa: F811
+    options = many(files, 1500)
+    crops = ("--crops", "100")
+    subprocess.run(command(files, "alone", *crops), check=True, **options)
+    running = subprocess.Popen(command(files, "ray", *crops, "--ray", cluster.address, "--ray-workers", "2"), **options)
+    more_shards(files / "ray", running, 5)
+    cluster.remove_node(cluster.head_node, allow_graceful=False)
+    out, err = running.communicate(timeout=300)
+    assert (running.returncode, out) == (1, "")
+    errors = [line for line in err.splitlines() if "error: " in line]
+    assert len(errors) == 1, err
+    assert "the Ray cluster failed" in errors[0]
+    done = shards_of(files / "ray")
+    assert 5 <= done < -(-1500 // 8)
+    finished = subprocess.run(command(files, "ray", *crops), check=True, **options)
+    assert f"going on after {8 * done} of 1500 images" in finished.stderr
+    assert (files / "ray/summary.json").read_bytes() == (files / "alone/summary.json").read_bytes()
+
+
+@needs_ray
 def test_no_cluster_is_one_line(files):  # noqa: F811
     found = subprocess.run(command(files, "run", "--ray", "127.0.0.1:1"), capture_output=True, text=True)
     assert found.returncode == 1
     assert "no Ray cluster" in found.stderr
     assert "`ray start --head` makes one" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_a_head_that_stops_listening_is_an_error_after_the_rows_that_came(monkeypatch):
+    monkeypatch.setattr(ray_cluster, "KNOCK_EVERY_S", 0.01)
+    never = threading.Event()
+
+    def rows():
+        yield from range(3)
+        never.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        head = f"127.0.0.1:{listening.getsockname()[1]}"
+        assert list(rows_while_it_lives(iter(range(5)), head, "here")) == [0, 1, 2, 3, 4]
+        found = rows_while_it_lives(rows(), head, "here")
+        assert [next(found) for _ in range(3)] == [0, 1, 2]
+    with closing(found), pytest.raises(EngineError, match="--ray here: the Ray cluster failed: its head is gone"):
+        next(found)
+    never.set()
+
+    def broken():
+        yield 1
+        raise ValueError("as it came")
+
+    with pytest.raises(ValueError, match="as it came"):
+        list(rows_while_it_lives(broken(), "no address", "here"))

@@ -46,6 +46,7 @@ INVALID = [
     ("layer { convolution_param { pad: -1 } }", 1, "outside"),
     ("layer { pooling_param { pool: MEAN } }", 1, "MAX, AVE, STOCHASTIC"),
     ("layer { phase: 7 }", 1, "TRAIN, TEST"),
+    ("layers { type: SOFTMAX_LOS }", 1, "'SOFTMAX_LOS' is no LayerType; did you mean SOFTMAX_LOSS or SOFTMAX"),
     ("force_backward: yes", 1, "true or false"),
     ("input_dim: 08", 1, "integer"),
     ("input_dim: 12abc", 1, "12abc"),

@@ -161,6 +161,14 @@ def test_every_unknown_layer_is_named_at_once() -> None:
     )
 
 
+def test_unknown_sources_of_data_say_how_they_become_inputs() -> None:
+    text = """
+    layer { name: "one" type: "Zzyx" top: "a" top: "b" }
+    layer { name: "two" type: "Abcd" bottom: "a" top: "c" }"""
+    with pytest.raises(UnknownLayerError, match=r"inputs with --shape a=1,3,224,224 --shape b=1$"):
+        Network.from_text(text)
+
+
 def test_registering_a_type_twice_raises() -> None:
     assert "Convolution" in layer_types()
     with pytest.raises(ValueError, match="registered twice"):

@@ -31,10 +31,33 @@ def test_the_shortest_head_is_found_in_few_evaluations(costs: list[int], limit: 
         assert len(found.kept) == shortest
         assert found.drop == sum(costs[shortest:]) <= limit
     assert found.drop_of_all == sum(costs)
-    steps = math.ceil(math.log2(len(costs) + 1))
-    assert found.evaluations == len(asked) <= 1 + 2 * steps + len(found.kept)
-    if 1 < len(found.kept) < len(costs):
+    assert found.evaluations == len(asked) == len(set(asked))
+    assert found.evaluations <= max(1, math.ceil(math.log2(len(costs))) + len(found.kept))
+    if 1 <= len(found.kept) < len(costs):
         assert {k.layer: k.cost for k in found.kept} == {f"layer{i}": costs[i] for i in range(shortest)}
+
+
+@given(
+    costs=st.lists(st.integers(-3, 40), min_size=1, max_size=40),
+    limit=st.integers(0, 100),
+)
+def test_any_ranking_ends_in_a_drop_that_was_measured_in_few_evaluations(costs: list[int], limit: int) -> None:
+    """Costs in any order, some of them gains: the least that is promised."""
+    cost = {f"layer{i}": c for i, c in enumerate(costs)}
+    measured: dict[frozenset[str], float] = {}
+
+    def drop(keep: tuple[str, ...]) -> float:
+        assert frozenset(keep) not in measured
+        measured[frozenset(keep)] = float(sum(c for layer, c in cost.items() if layer not in keep))
+        return measured[frozenset(keep)]
+
+    found = keep_layers(list(cost), limit, drop)
+    kept = frozenset(k.layer for k in found.kept)
+    if len(kept) < len(costs):
+        assert found.drop == measured[kept] <= limit
+    heads = [len(keep) for keep in measured if keep == set(list(cost)[: len(keep)]) and measured[keep] <= limit]
+    head = min(heads, default=len(costs))
+    assert found.evaluations == len(measured) <= max(1, math.ceil(math.log2(len(costs))) + max(head, 1))
 
 
 def test_a_ranking_that_misleads_is_mended_by_the_costs() -> None:

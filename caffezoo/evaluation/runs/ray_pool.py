@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from caffezoo import errors
-from caffezoo.errors import EngineError, EngineUnavailableError, UsageError, ZooError
+from caffezoo.errors import EngineError, UsageError, ZooError
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
 from caffezoo.evaluation.outcomes import LabelSet, Outcome
+from caffezoo.evaluation.runs.ray_cluster import LOCAL, first_line, joined, rows_while_it_lives
 from caffezoo.evaluation.runs.scoring import OnImage, ScoredShard, Subject, score_shards
-
-LOCAL = "local"
-"""The address that stands for a cluster on this machine, for as long as the run lasts."""
 
 
 @dataclass(frozen=True)
@@ -137,66 +135,31 @@ def _results(
     import ray.data
     import ray.exceptions
 
-    own = not ray.is_initialized()
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        if own:
-            _start(ray, address)
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        size = max(1, min(members or cores // threads, len(rows)))
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        kept = ray.put(list(tasks))  # held here as long as a new member may ask for it
-        data = ray.data.from_items([{"shard": row} for row in rows], override_num_blocks=len(rows))
-        scored = data.map_batches(
-            ShardScorer,
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=size),
-            num_cpus=threads,
-            fn_constructor_args=(kept, threads),
-        )
-        for row in scored.iter_rows():
-            yield json.loads(str(row["found"]))
+        with joined(address) as head:
+            cores = int(ray.cluster_resources().get("CPU", 1))
+            size = max(1, min(members or cores // threads, len(rows)))
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            context.print_on_execution_start = False
+            kept = ray.put(list(tasks))  # held here as long as a new member may ask for it
+            data = ray.data.from_items([{"shard": row} for row in rows], override_num_blocks=len(rows))
+            scored = data.map_batches(
+                ShardScorer,
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=size),
+                num_cpus=threads,
+                fn_constructor_args=(kept, threads),
+            )
+            with closing(rows_while_it_lives(scored.iter_rows(), head, address)) as found:
+                for row in found:
+                    yield json.loads(str(row["found"]))
     except (ray.exceptions.RayError, ConnectionError) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise EngineError(
-            f"the Ray cluster failed: {first[:200]}",
+            f"the Ray cluster failed: {first_line(error)}",
             where=f"--ray {address}",
             hint="the same command goes on from here when it is there again",
-        ) from None
-    finally:
-        if own and ray.is_initialized():
-            ray.shutdown()
-
-
-def _start(ray: Any, address: str) -> None:
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    if address == LOCAL:
-        settings["address"] = LOCAL
-        settings["num_cpus"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    else:
-        settings = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
-        _knock(address)
-    try:
-        ray.init(**settings)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise EngineUnavailableError(
-            f"no Ray cluster: {first[:200]}", where=f"--ray {address}", hint="`ray start --head` makes one"
-        ) from None
-
-
-def _knock(address: str) -> None:
-    """Refuse an address at which nobody listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError as error:
-        raise EngineUnavailableError(
-            f"no Ray cluster: {error.strerror or error}", where=f"--ray {address}", hint="`ray start --head` makes one"
         ) from None
 
 

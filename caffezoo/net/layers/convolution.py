@@ -88,7 +88,7 @@ class ConvolutionBase(Layer):
         stride = self._setting("stride", "stride", rank, 1)
         sides = self._sides(rank)
         pad = sides[0] if sides else self._setting("pad", "pad", rank, 0)
-        dilation = self._repeated("dilation", list(self.param.dilation), rank, 1)
+        dilation = self._dilation(rank)
         if any(k == 0 for k in kernel):
             self.fail("kernel sizes must be positive", hint="give kernel_size, or both kernel_h and kernel_w")
         if any(s == 0 for s in stride):
@@ -96,6 +96,16 @@ class ConvolutionBase(Layer):
         if any(d == 0 for d in dilation):
             self.fail("dilations must be positive")
         return Window(kernel, stride, pad, dilation, sides[1] if sides else ())
+
+    def _dilation(self, rank: int) -> Shape:
+        """Return the dilations; DeepLab's Caffe calls them holes."""
+        names = ("hole", "hole_h", "hole_w")
+        if not any(self.param.HasField(name) for name in names):
+            return self._repeated("dilation", list(self.param.dilation), rank, 1)
+        if self.param.dilation or rank != 2:
+            self.fail("hole is for two spatial axes, and excludes dilation")
+        both = self.param.hole if self.param.HasField("hole") else 1
+        return tuple(int(getattr(self.param, n) if self.param.HasField(n) else both) for n in names[1:])
 
     def _sides(self, rank: int) -> tuple[Shape, Shape] | None:
         """Return pads before and behind each axis where Synopsys' converter of TensorFlow networks gives one for every
@@ -235,6 +245,16 @@ class Convolution(ConvolutionBase):
         """Return output elements x (input channels of a group x kernel area); the bias is not counted."""
         weight = self.blob_shapes(bottoms)[0]
         return sum(math.prod(top) for top in tops) * math.prod(weight[1:])
+
+    def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
+        if not any(self.param.HasField(name) for name in ("hole", "hole_h", "hole_w")):
+            return None
+        layer = pb.LayerParameter()
+        layer.CopyFrom(self.proto)
+        for name in ("hole", "hole_h", "hole_w"):
+            layer.convolution_param.ClearField(name)
+        layer.convolution_param.dilation.extend(self.window(bottoms[0]).dilation)
+        return PlainForm([layer])
 
     def absorb_before(self, blobs: Sequence[np.ndarray], map_: Affine) -> Folded | None:
         padded = any(self.param.pad) or self.param.pad_h or self.param.pad_w

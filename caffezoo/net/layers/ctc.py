@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: CtcLoss and WarpCTCLoss."""
+"""Connectionist temporal classification: CtcLoss, WarpCTCLoss and CTCLoss."""
 
 from __future__ import annotations
 
@@ -71,10 +71,15 @@ class CTCLoss(HostLayer):
         return [np.array(np.mean(costs), np.float32)]
 
     def _cost(self, logs: np.ndarray, labels: np.ndarray) -> float:
-        """Return ``-log p`` of one sample by the forward variables of equation 6."""
+        """Return ``-log p`` of one sample, 0 where it does not fit."""
         if len(labels) + int((labels[1:] == labels[:-1]).sum()) > len(logs):
             return 0.0
-        path = np.full(2 * len(labels) + 1, self.blank)
+        return self.unlikeliness(logs, labels, self.blank)
+
+    @staticmethod
+    def unlikeliness(logs: np.ndarray, labels: np.ndarray, blank: int) -> float:
+        """Return ``-log p`` of labels by the forward variables of equation 6; infinite where they do not fit."""
+        path = np.full(2 * len(labels) + 1, blank)
         path[1::2] = labels
         jumps = np.zeros(len(path), bool)  # over a blank between two labels that differ
         jumps[3::2] = labels[1:] != labels[:-1]
@@ -96,5 +101,70 @@ class CTCLoss(HostLayer):
             read = torch.full((x.shape[1],), logs.shape[0])
             costs = F.ctc_loss(logs, torch.cat(lines), read, lengths, blank, reduction="none", zero_infinity=True)
             return [costs.mean()]
+
+        return compute
+
+
+@register("CTCLoss")
+class MarkedCTCLoss(CTCLoss):
+    """Mean over samples of ``-log p(labels | scores)`` of marked lengths (``ctc_loss_layer.cpp`` of ChWick/caffe).
+
+    Bottoms: scores [T, N, C] before their softmax, markers [T, N], 0 at the step behind a sample's last (that of step 0
+    does not count), and labels [T, N], below 0 behind the last. A sample without labels counts 0. The blank is
+    ``blank_index``, by default the last class. The forks that take two bottoms, or a ``ctc_param``, have another layer.
+    """
+
+    bottom_count = (3, 3)
+
+    def steps(self, scores: Shape) -> int:
+        return scores[0]
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, p = bottoms[0], self.param
+        if len(x) < 3 or math.prod(x[3:]) != 1:
+            self.fail(f"takes steps x samples x classes, has {x}")
+        if any(b[:2] != x[:2] or math.prod(b[2:]) != 1 for b in bottoms[1:]):
+            self.fail(
+                f"takes a marker and a label for each step and sample, {x[:2]}, has {bottoms[1]} and {bottoms[2]}"
+            )
+        if p.output_delay or p.preprocess_collapse_repeated or not p.ctc_merge_repeated:
+            self.fail("output_delay, preprocess_collapse_repeated and ctc_merge_repeated: false are not supported")
+        if p.blank_index >= x[2]:
+            self.fail(f"the blank {p.blank_index} is none of {x[2]} classes")
+        return [()]
+
+    def host(self, bottoms: Sequence[np.ndarray], blobs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self.check_finite(bottoms)
+        steps, samples, classes = bottoms[0].shape[:3]
+        blank = int(self.param.blank_index) if self.param.blank_index >= 0 else classes - 1
+        x = bottoms[0].reshape(steps, samples, classes).astype(np.float64)
+        x = x - x.max(2, keepdims=True)
+        logs = x - np.log(np.exp(x).sum(2, keepdims=True))
+        markers, labels = (np.floor(b.reshape(steps, samples) + 0.5).astype(np.int64) for b in bottoms[1:])
+        ends = bottoms[2].reshape(steps, samples) < 0
+        total = 0.0
+        for n in range(samples):
+            length = next((t for t in range(1, steps) if markers[t, n] == 0), steps)
+            count = next((t for t in range(steps) if ends[t, n]), steps)
+            line = labels[:count, n]
+            if count > length or (count == 0 and length > 1):
+                self.fail_values(f"sample {n} has {count} labels in {length} steps")
+            if count and ((line >= classes) | (line == blank)).any():
+                self.fail_values(f"a label of sample {n} is the blank, or not among the {classes} classes")
+            total += self.unlikeliness(logs[:length, n], line, blank) if count else 0.0
+        return [np.array(total / samples, np.float32)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, F, (steps, _, classes) = scope.torch, scope.F, scope.bottom_shapes[0][:3]
+        blank = int(self.param.blank_index) if self.param.blank_index >= 0 else classes - 1
+
+        def compute(own: Any, x: Any, markers: Any, labels: Any) -> list[Any]:
+            labels, going = labels.reshape(steps, -1), markers.reshape(steps, -1).round() != 0
+            lengths = 1 + going[1:].long().cumprod(0).sum(0)
+            counts = (labels >= 0).long().cumprod(0).sum(0)
+            lines = [labels[: int(count), n].round().long() for n, count in enumerate(counts)]
+            logs = F.log_softmax(x.reshape(steps, -1, classes), 2)
+            costs = F.ctc_loss(logs, torch.cat(lines), lengths, counts, blank, reduction="none")
+            return [torch.where(counts > 0, costs, costs.new_zeros(())).mean()]
 
         return compute

@@ -10,6 +10,7 @@ import numpy as np
 
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import Layer, Shape, register
+from caffezoo.net.own_fields import fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -98,6 +99,58 @@ class LabelSpecificRescale(LabelSpecific):
     def _torch(self, x: Any, own: Any) -> Any:
         positive, negative = float(self.param.positive_weight), float(self.param.negative_weight)
         return x * (own * positive + ~own * negative)
+
+
+@register("LabelSpecificMargin")
+class LabelSpecificMargin(LabelSpecific):
+    """Turns the cosine at the label by ``margin_base`` degrees at TRAIN; at TEST the values as they are.
+
+    A second top is the margin of a first pass, ``margin_base + (1 + gamma iteration)^power - 1``, at most
+    ``margin_max`` where it is given. Blobs: the margin [1] ([3] with ``auto_tune``), which the layer itself keeps.
+    Source: ``label_specific_margin.cpp`` of happynear/caffe-windows, whose training of it is not here.
+    """
+
+    param_name = "label_specific_margin_param"
+    own_fields = fields(
+        type="HARD", margin_base=float, margin_max=float, power=1.0, gamma=1.0, iteration=0, reset_margin=False,
+        margin_on_test=False, auto_tune=False,
+    )  # fmt: skip
+    top_count = (1, 2)
+
+    def acts(self) -> bool:
+        return False
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if self.param.margin_on_test:
+            self.fail("margin_on_test is not supported: versions of its fork differ in what it does")
+        if self.top_number == 2 and (self.param.auto_tune or self.param.margin_base is None):
+            self.fail("a second top with a margin that is learned is not supported")
+        return [*super().top_shapes(bottoms), (1,)][: self.top_number]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return [(3 if self.param.auto_tune else 1,)]
+
+    def parameter_count(self, bottoms: Sequence[Shape]) -> int:
+        return 0
+
+    def margin(self) -> float:
+        """Return the margin in degrees."""
+        p = self.param
+        margin = float((p.margin_base or 0.0) + (1 + p.gamma * p.iteration) ** p.power - 1)
+        return margin if p.margin_max is None else min(margin, p.margin_max)
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        if self.phase == pb.TRAIN:
+            raise scope.refuse(f"{self.type} in phase TRAIN has no ONNX form")
+        tops = super().onnx(scope)
+        return tops if self.top_number == 1 else [*tops, scope.op("Identity", scope.const([self.margin()]))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        if self.phase == pb.TRAIN:
+            raise scope.refuse(f"{self.type} in phase TRAIN has no torch form")
+        scope.statistic(0)
+        margins = [self.margin()] if self.top_number == 2 else []
+        return lambda own, x, labels: [x, *(x.new_tensor([m]) for m in margins)]
 
 
 @register("MarginInnerProduct")

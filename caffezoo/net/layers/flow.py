@@ -1,4 +1,4 @@
-"""Layers of optical flow and transformed images: Correlation, FlowWarp, Resample and SpatialTransformer."""
+"""Layers of optical flow: Correlation, FlowWarp and Warp."""
 
 from __future__ import annotations
 
@@ -142,6 +142,10 @@ class FlowWarp(Sampling):
         rows, columns = np.meshgrid(np.arange(shape[2]), np.arange(shape[3]), indexing="ij")
         return np.stack([columns, rows], -1)[None].astype(np.float32)
 
+    def _wide(self) -> bool:
+        """Return whether a place counts up to the size of the map, and not only up to its last pixel."""
+        return True
+
     def onnx(self, scope: LayerScope) -> list[str]:
         shape = scope.bottom_shapes[0]
         last = np.array([shape[3] - 1, shape[2] - 1], np.float32)
@@ -149,146 +153,44 @@ class FlowWarp(Sampling):
         place = scope.op("Add", place, scope.const(self._pixels(shape)))
         size = scope.const(2 / (last + 1))
         grid = scope.op("Add", scope.op("Mul", place, size), scope.const(1 / (last + 1) - 1))
-        inside = scope.op(
-            "And",
-            scope.op("GreaterOrEqual", place, scope.const(0.0)),
-            scope.op("Less", place, scope.const(last + 1)),
-        )
+        bound = scope.const(last + 1 if self._wide() else last)
+        below = scope.op("Less" if self._wide() else "LessOrEqual", place, bound)
+        inside = scope.op("And", scope.op("GreaterOrEqual", place, scope.const(0.0)), below)
         inside = scope.op("ReduceMin", scope.op("Cast", inside, to=1), axes=[3], keepdims=0)
         return [scope.op("Mul", self._sampled(scope, grid, "border"), scope.op("Unsqueeze", inside, scope.ints([1])))]
 
     def torch(self, scope: TorchScope) -> Compute:
-        F, shape = scope.F, scope.bottom_shapes[0]
+        F, shape, wide = scope.F, scope.bottom_shapes[0], self._wide()
         scope.constant("pixels", self._pixels(shape))
         scope.constant("last", np.array([shape[3] - 1, shape[2] - 1], np.float32))
 
         def compute(own: Any, x: Any, flow: Any) -> list[Any]:
             place = flow.permute(0, 2, 3, 1) + own.pixels
-            inside = ((place >= 0) & (place < own.last + 1)).all(3).unsqueeze(1)
+            below = place < own.last + 1 if wide else place <= own.last
+            inside = ((place >= 0) & below).all(3).unsqueeze(1)
             grid = (2 * place + 1) / (own.last + 1) - 1
             return [F.grid_sample(x, grid, padding_mode="border", align_corners=False) * inside]
 
         return compute
 
 
-@register("SpatialTransformer")
-class SpatialTransformer(Sampling):
-    """The first bottom under an affine map of places (Jaderberg et al., 2015; ``st_layer.cpp`` of daerduoCarey/caffe).
+@register("Warp")
+class Warp(FlowWarp):
+    """The first bottom at ``(x + flow_x, y + flow_y)`` of every pixel; a place that is not between pixels gives 0.
 
-    The output's pixel (i, j) of H' x W' stands at row ``2 i / H' - 1`` and column ``2 j / W' - 1``. The second bottom
-    holds, sample by sample, the two lines of the map of (row, column, 1), less the values that the prototxt fixes as
-    ``theta_1_1`` ...; the place found there, -1 .. 1, is pixel ``(1 + r) H / 2``, ``(1 + c) W / 2``.
+    Source: ``warp_layer.cu`` of PWC-Net (Sun et al., arXiv 1709.02371); ``warp_param { outliers: TRUNCATE }`` of
+    another fork says the same. Forks whose second bottom holds places, or that take the nearest pixel, are refused.
     """
 
-    param_name = "st_param"
-
-    def _fixed(self) -> dict[int, float]:
-        names = [f"theta_{i}_{j}" for i in (1, 2) for j in (1, 2, 3)]
-        return {i: float(getattr(self.param, name)) for i, name in enumerate(names) if self.param.HasField(name)}
+    param_name = "warp_param"
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        x, theta = bottoms
-        if self.param.transform_type != "affine" or self.param.sampler_type != "bilinear":
-            self.fail(f"a {self.param.transform_type} map with {self.param.sampler_type} sampling is not supported")
-        wanted = 6 - len(self._fixed())
-        if len(x) != 4 or not theta or theta[0] != x[0] or int(np.prod(theta[1:])) != wanted:
-            self.fail(f"takes a map, and {wanted} values a sample, has {x} and {theta}")
-        return [(*x[:2], int(self.param.output_H or x[2]), int(self.param.output_W or x[3]))]
+        x, flow = bottoms
+        if len(x) != 4 or flow != (x[0], 2, *x[2:]):
+            self.fail(f"takes a map and a flow of two channels for each pixel, has {x} and {flow}")
+        if self.proto.HasField("warp_param") and self.param.outliers != pb.WarpParameter.TRUNCATE:
+            self.fail("outliers NEAREST is not supported")
+        return [x]
 
-    def _places(self, top: Shape) -> np.ndarray:
-        """Return row, column and 1 of the output's pixels, [3, H' W']."""
-        rows, columns = np.meshgrid(np.arange(top[2]) / top[2], np.arange(top[3]) / top[3], indexing="ij")
-        return np.stack([2 * rows.ravel() - 1, 2 * columns.ravel() - 1, np.ones(rows.size)]).astype(np.float32)
-
-    def _expansion(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what makes six values of those that the bottom holds: a matrix, and the fixed ones."""
-        fixed = self._fixed()
-        free = [i for i in range(6) if i not in fixed]
-        matrix, rest = np.zeros((len(free), 6), np.float32), np.zeros(6, np.float32)
-        matrix[range(len(free)), free] = 1
-        rest[list(fixed)] = list(fixed.values())
-        return matrix, rest
-
-    def onnx(self, scope: LayerScope) -> list[str]:
-        x, top = scope.bottom_shapes[0], scope.top_shapes[0]
-        matrix, rest = self._expansion()
-        theta = scope.reshape(scope.bottoms[1], [0, len(matrix)])
-        theta = scope.op("Add", scope.op("MatMul", theta, scope.const(matrix)), scope.const(rest))
-        place = scope.op("MatMul", scope.reshape(theta, [0, 2, 3]), scope.const(self._places(top)))
-        place = scope.op("Gather", place, scope.ints([1, 0]), axis=1)  # column, then row
-        place = scope.op("Transpose", place, perm=[0, 2, 1])
-        grid = scope.op("Add", place, scope.const(np.array([1 / x[3], 1 / x[2]])))
-        return [self._sampled(scope, scope.reshape(grid, [0, top[2], top[3], 2]), "zeros")]
-
-    def torch(self, scope: TorchScope) -> Compute:
-        F, x, top = scope.F, scope.bottom_shapes[0], scope.top_shapes[0]
-        matrix, rest = self._expansion()
-        scope.constant("matrix", matrix)
-        scope.constant("rest", rest)
-        scope.constant("places", self._places(top))
-        scope.constant("offset", np.array([1 / x[3], 1 / x[2]]))
-
-        def compute(own: Any, x: Any, theta: Any) -> list[Any]:
-            theta = (theta.flatten(1) @ own.matrix + own.rest).reshape(-1, 2, 3)
-            place = (theta @ own.places).flip(1).transpose(1, 2) + own.offset
-            return [F.grid_sample(x, place.reshape(-1, top[2], top[3], 2), align_corners=False)]
-
-        return compute
-
-
-@register("Resample")
-class Resample(Layer):
-    """A map of another size: ``width`` x ``height``, ``factor`` times its own, or that of a second bottom.
-
-    NEAREST takes the pixel around the place, LINEAR interpolates (``resample_layer.cu`` of FlowNet 2: pixel i of the
-    output looks at ``(i + 0.5) in / out - 0.5``). Smaller maps with ``antialias``, CUBIC and AREA are not supported.
-    """
-
-    param_name = "resample_param"
-    bottom_count = (1, 2)
-    in_place_allowed = False
-
-    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        x, kind = bottoms[0], self.param.type
-        if any(len(b) != 4 for b in bottoms):
-            self.fail(f"takes maps with 4 axes, has {x}")
-        if len(bottoms) == 2:
-            size = bottoms[1][2:]
-        elif self.param.HasField("factor"):
-            size = tuple(int(d * self.param.factor) for d in x[2:])
-        else:
-            size = int(self.param.height), int(self.param.width)
-        if kind not in (pb.ResampleParameter.NEAREST, pb.ResampleParameter.LINEAR):
-            self.fail("takes type NEAREST or LINEAR")
-        if (
-            kind == pb.ResampleParameter.LINEAR
-            and self.param.antialias
-            and any(o < d for o, d in zip(size, x[2:], strict=True))
-        ):
-            self.fail("smaller maps with antialias are not supported", "antialias: false")
-        return [(*x[:2], *size)]
-
-    def onnx(self, scope: LayerScope) -> list[str]:
-        rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
-        x = scope.op("MatMul", scope.bottoms[0], scope.const(np.ascontiguousarray(columns.T)))
-        return [scope.op("MatMul", scope.const(rows), x)]
-
-    def torch(self, scope: TorchScope) -> Compute:
-        rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
-        scope.constant("rows", rows)
-        scope.constant("columns", columns)
-        return lambda own, x, *size: [own.rows @ x @ own.columns.T]
-
-    def _matrices(self, bottom: Shape, top: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """Return the interpolation along height and along width, each [out, in]."""
-        found = []
-        for size, out in zip(bottom[2:], top[2:], strict=True):
-            place = np.clip((np.arange(out) + 0.5) * size / out - 0.5, 0, size - 1)
-            if self.param.type == pb.ResampleParameter.NEAREST:
-                place = np.floor(place + 0.5)
-            low = np.minimum(np.floor(place).astype(int), size - 1)
-            matrix = np.zeros((out, size), np.float32)
-            np.add.at(matrix, (np.arange(out), low), 1 - (place - low))
-            np.add.at(matrix, (np.arange(out), np.minimum(low + 1, size - 1)), place - low)
-            found.append(matrix)
-        return found[0], found[1]
+    def _wide(self) -> bool:
+        return False

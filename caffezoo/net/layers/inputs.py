@@ -175,13 +175,15 @@ class ImageData(ImageInput):
 
 @register("MemoryData")
 class MemoryData(LabelledInput):
-    """Images and labels that a program hands over, of the given shape."""
+    """Images and labels that a program hands over, of the given shape, which naibaf7's fork gives as ``dim``."""
 
     param_name = "memory_data_param"
     top_count = (2, 2)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        shape = (self.param.batch_size, self.param.channels, self.param.height, self.param.width)
+        shape = tuple(self.param.dim) or tuple(
+            getattr(self.param, name) for name in ("batch_size", "channels", "height", "width")
+        )
         if min(shape) < 1:
             self.fail(
                 "batch_size, channels, height and width must be given and positive",

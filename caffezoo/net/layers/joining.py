@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import Layer, PlainForm, Shape, register
+from caffezoo.net.own_fields import fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -132,6 +133,15 @@ class Silence(Layer):
 @register("HDF5Output")
 class HDF5Output(Silence):
     """Takes bottoms, gives nothing: the file that Caffe writes of them is not written here."""
+
+
+@register("MatWrite")
+class MatWrite(Silence):
+    """Takes bottoms, gives nothing: what DeepLab's Caffe writes into .mat files are the network's outputs here."""
+
+    writes = True
+    param_name = "mat_write_param"
+    own_fields = fields(prefix="", source="", strip=0, period=1)
 
 
 @register("ShuffleChannel")

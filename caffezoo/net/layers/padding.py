@@ -1,4 +1,4 @@
-"""Layers of forks that pad or resize a map: Padding, Pad and Resize."""
+"""Layers of forks that pad, resize or mask a map: Padding, Pad, Resize, MaskResize and MaskPooling."""
 
 from __future__ import annotations
 
@@ -72,15 +72,50 @@ class Padded(Layer):
 @register("Padding")
 class Padding(Padded):
     """A map in a frame of ``value`` (0), ``pad`` wide, or ``pad_h`` and ``pad_w`` (``padding_layer.cpp`` of the first
-    Caffe)."""
+    Caffe), or of ``pad_beg`` before and ``pad_end`` behind both axes, which cut where they are negative (DeepLab's).
+    """
 
     param_name = "padding_param"
+
+    def _ends(self) -> tuple[int, int]:
+        return int(self.param.pad_beg), int(self.param.pad_end)
 
     def pads(self) -> tuple[int, int]:
         return int(self.param.pad_h or self.param.pad), int(self.param.pad_w or self.param.pad)
 
     def constant(self) -> float:
         return float(self.param.value)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, ends = bottoms[0], self._ends()
+        if ends == (0, 0) or len(x) != 4:
+            return super().top_shapes(bottoms)
+        if self.pads() != (0, 0):
+            self.fail("pad_beg and pad_end exclude pad")
+        if min(ends) < 0 < max(ends):
+            self.fail(f"pad_beg {ends[0]} and pad_end {ends[1]} must both add or both cut")
+        size = [d + sum(ends) for d in x[2:]]
+        if min(size) < 1:
+            self.fail(f"pad_beg {ends[0]} and pad_end {ends[1]} leave nothing of {x}")
+        return [(*x[:2], *size)]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        begin, end = self._ends()
+        if (begin, end) == (0, 0):
+            return super().onnx(scope)
+        if begin < 0 or end < 0:
+            stops = [-begin + d for d in scope.top_shapes[0][2:]]
+            return [
+                scope.op("Slice", scope.bottoms[0], scope.ints([-begin] * 2), scope.ints(stops), scope.ints([2, 3]))
+            ]
+        sides = scope.ints([0, 0, begin, begin, 0, 0, end, end])
+        return [scope.op("Pad", scope.bottoms[0], sides, scope.const(self.constant()))]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        F, (begin, end), value = scope.F, self._ends(), self.constant()
+        if (begin, end) == (0, 0):
+            return super().torch(scope)
+        return lambda own, x: [F.pad(x, (begin, end, begin, end), value=value)]
 
 
 @register("Pad")
@@ -101,8 +136,29 @@ class Pad(Padded):
         return MODES[self.param.type]
 
 
+class Resized(Layer):
+    """A map of another size, each of whose pixels is a sum of the bottom's, first along rows and then along columns."""
+
+    in_place_allowed = False
+
+    def matrices(self, bottom: Shape, top: Shape) -> list[np.ndarray]:
+        """Return how much each pixel counts, along height and along width, each [out, in]."""
+        raise NotImplementedError
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        rows, columns = self.matrices(scope.bottom_shapes[0], scope.top_shapes[0])
+        x = scope.op("MatMul", scope.bottoms[0], scope.const(np.ascontiguousarray(columns.T)))
+        return [scope.op("MatMul", scope.const(rows), x)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        rows, columns = self.matrices(scope.bottom_shapes[0], scope.top_shapes[0])
+        scope.constant("rows", rows)
+        scope.constant("columns", columns)
+        return lambda own, x: [own.rows @ x @ own.columns.T]
+
+
 @register("Resize")
-class Resize(Layer):
+class Resize(Resized):
     """A map of ``height`` x ``width``, or with ``is_pyramid_test`` of out_height_scale, out_width_scale times its size.
 
     Pixel i of the top lies at ``i in / out``, between two pixels of the bottom; behind the last one there is 0
@@ -121,7 +177,6 @@ class Resize(Layer):
         top_height=int,
         top_width=int,
     )
-    in_place_allowed = False
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, p = bottoms[0], self.param
@@ -142,8 +197,7 @@ class Resize(Layer):
             self.fail(f"{size} is no multiple of {x[2:]}")
         return [(*x[:2], *size)]
 
-    def _matrices(self, bottom: Shape, top: Shape) -> list[np.ndarray]:
-        """Return how much each pixel counts, along height and along width, each [out, in]."""
+    def matrices(self, bottom: Shape, top: Shape) -> list[np.ndarray]:
         found = []
         for size, out in zip(bottom[2:], top[2:], strict=True):
             place = np.arange(out, dtype=np.float32) * (np.float32(size) / np.float32(out))
@@ -158,13 +212,50 @@ class Resize(Layer):
             found.append(matrix)
         return found
 
+
+@register("MaskResize")
+class MaskResize(Resized):
+    """A mask of ``output_height`` x ``output_width``: pixel i lies at ``i in / out``, on the last pixel behind it, and
+    is 0 more than half a pixel behind that (``mask_resize_layer.cu`` of MNC, Dai et al., 2016)."""
+
+    param_name = "mask_resize_param"
+    own_fields = fields(output_height=0, output_width=0)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        size = int(self.param.output_height), int(self.param.output_width)
+        if len(bottoms[0]) != 4 or min(size) < 1:
+            self.fail(f"takes a blob with 4 axes and a positive size, has {bottoms[0]} and {size}")
+        return [(*bottoms[0][:2], *size)]
+
+    def matrices(self, bottom: Shape, top: Shape) -> list[np.ndarray]:
+        found = []
+        for size, out in zip(bottom[2:], top[2:], strict=True):
+            place = np.arange(out, dtype=np.float32) * (np.float32(size) / np.float32(out))
+            inside = place <= size - 0.5
+            place = np.minimum(place, size - 1)
+            low = place.astype(int)
+            matrix = np.zeros((out, size), np.float32)
+            np.add.at(matrix, (np.arange(out), low), (1 - (place - low)) * inside)
+            np.add.at(matrix, (np.arange(out), np.minimum(low + 1, size - 1)), (place - low) * inside)
+            found.append(matrix)
+        return found
+
+
+@register("MaskPooling")
+class MaskPooling(Layer):
+    """Maps times a mask of one channel for each (``mask_pooling_layer.cu`` of MNC)."""
+
+    bottom_count = (2, 2)
+    in_place_allowed = False
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, mask = bottoms
+        if len(x) != 4 or mask != (x[0], 1, *x[2:]):
+            self.fail(f"takes maps and a mask of one channel for each, has {x} and {mask}")
+        return [x]
+
     def onnx(self, scope: LayerScope) -> list[str]:
-        rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
-        x = scope.op("MatMul", scope.bottoms[0], scope.const(np.ascontiguousarray(columns.T)))
-        return [scope.op("MatMul", scope.const(rows), x)]
+        return [scope.op("Mul", *scope.bottoms)]
 
     def torch(self, scope: TorchScope) -> Compute:
-        rows, columns = self._matrices(scope.bottom_shapes[0], scope.top_shapes[0])
-        scope.constant("rows", rows)
-        scope.constant("columns", columns)
-        return lambda own, x: [own.rows @ x @ own.columns.T]
+        return lambda own, x, mask: [x * mask]

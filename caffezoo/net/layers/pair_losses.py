@@ -1,4 +1,4 @@
-"""Losses of two blobs of one shape: ContrastiveLoss."""
+"""Losses of blobs of one shape: ContrastiveLoss, TripletLoss and CosineLoss."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.formula_layer import FormulaLoss
 from caffezoo.net.layer import Shape, register
 from caffezoo.net.layers.losses import LossLayer
+from caffezoo.net.own_fields import fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -68,3 +71,53 @@ class ContrastiveLoss(LossLayer):
             return [squared.where(similar, apart).sum() / (2 * a.shape[0])]
 
         return compute
+
+
+@register("TripletLoss")
+class TripletLoss(FormulaLoss):
+    """``sum max(|a - p|^2 - |a - n|^2 + margin, 0) / (2 N)`` over anchors a, positives p and negatives n.
+
+    A fourth bottom, weights that the forks do not read, may stand behind them. Source: ``triplet_loss_layer.cpp`` of
+    the forks with three bottoms; those that take features and labels or triplets, one or two bottoms, differ from each
+    other and are refused.
+    """
+
+    param_name = "triplet_loss_param"
+    own_fields = fields(margin=1.0)
+    bottom_count = (3, 4)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self.check_alike(bottoms[:3])
+        if len(bottoms) == 4 and math.prod(bottoms[3]) != bottoms[0][0]:
+            self.fail(f"takes one value a triplet as its fourth bottom, has {bottoms[3]}")
+        return [()]
+
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        anchor, positive, negative = (x.reshape(x.shape[0], -1) for x in bottoms[:3])
+        near, far = ((anchor - x) ** 2 for x in (positive, negative))
+        terms = (near.sum(1) - far.sum(1) + self.param.margin).clip(0, None)
+        return [terms.sum() / (2 * anchor.shape[0])]
+
+
+@register("CosineLoss")
+class CosineLoss(FormulaLoss):
+    """``sum 1 - a b / (|a| |b|)`` over samples, divided as ``normalization`` says.
+
+    By the samples, or by 1 with NONE. Source: ``cosine_loss_layer.cpp`` of the forks with ``cosine_loss_param``; maps
+    and other axes are not supported.
+    """
+
+    param_name = "cosine_loss_param"
+    own_fields = fields(axis=1)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self.check_alike(bottoms)
+        if len(bottoms[0]) < 2 or math.prod(bottoms[0][2:]) != 1 or self.param.axis != 1:
+            self.fail(f"takes samples of values along axis 1, has {bottoms[0]}")
+        return [()]
+
+    def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
+        a, b = (x.reshape(x.shape[0], -1) for x in bottoms)
+        cosine = (a * b).sum(1) / xp.sqrt((a * a).sum(1) * (b * b).sum(1))
+        none = self.proto.loss_param.normalization == pb.LossParameter.NONE
+        return [(1 - cosine).sum() / (1 if none else a.shape[0])]

@@ -1,4 +1,4 @@
-"""PSROIPooling (R-FCN): every cell of a region's grid averages channels of its own."""
+"""PSROIPooling (R-FCN) and PSROIAlign: every cell of a region's grid averages channels of its own."""
 
 from __future__ import annotations
 
@@ -70,3 +70,43 @@ class PSROIPooling(RegionLayer):
 
     def onnx(self, scope: LayerScope) -> list[str]:
         raise scope.refuse("ONNX has no position-sensitive pooling; engines run it outside the model")
+
+
+@register("PSROIAlign")
+class PSROIAlign(PSROIPooling):
+    """PSROIPooling by samples: a cell is the mean of four bilinear ones, at a quarter and three quarters of its sides.
+
+    Corners are not rounded; a sample outside of the map counts 0, and so does a cell without area
+    (``psroi_align_layer.cu`` of fallingdust/caffe-fast-rcnn). The fork whose ``psroi_align_param`` has a
+    ``sampling_ratio`` is another layer.
+    """
+
+    def host(self, bottoms: Sequence[np.ndarray], blobs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        maps = bottoms[0]
+        rois = self.check_images(bottoms[1], len(maps))
+        group, out = int(self.param.group_size), int(self.param.output_dim)
+        count, _, height, width = maps.shape
+        parts = maps.reshape(count, out, group, group, height, width).astype(np.float64)
+        top = np.zeros((len(rois), out, group, group), np.float32)
+        scale = np.float32(self.param.spatial_scale)
+        for r, roi in enumerate(rois.astype(np.float32)):
+            x1, y1, x2, y2 = roi[1:] * scale
+            if x2 > x1 and y2 > y1:
+                rows, columns = self.weights(y1, y2, height), self.weights(x1, x2, width)
+                top[r] = np.einsum("ih,cijhw,jw->cij", rows, parts[int(roi[0])], columns, optimize=True)
+        return [top]
+
+    def weights(self, low: np.float32, high: np.float32, size: int) -> np.ndarray:
+        """Return how much each pixel of an axis counts in each cell, [group_size, size]."""
+        group = int(self.param.group_size)
+        cell = (high - low) / np.float32(group)
+        found = np.zeros((group, size))
+        for i in range(group):
+            for quarter in (0.25, 0.75):
+                place = float(np.float32(i) * cell + low + np.float32(quarter) * cell)
+                if 0 <= place <= size - 1:
+                    left = int(place)
+                    found[i, left] += (1 - (place - left)) / 2
+                    if left + 1 < size:
+                        found[i, left + 1] += (place - left) / 2
+        return found

@@ -1,10 +1,10 @@
-"""Python: layers that are classes of Python modules, those of Faster R-CNN by name and others of the user's own."""
+"""Python: layers that are classes of Python modules, those of public ones by name and others of the user's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.given_shapes import shape_flags
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.layer import Shape, register
-from caffezoo.net.layers.proposal import MAX_ANCHORS, ProposalLayer, ProposalSettings, make_anchors
 from caffezoo.net.python_code import PyBlob, make_python_layer, may_run, one_line, python_host
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 class Python(HostLayer):
     """A class of the module that ``python_param`` names, run as it stands where the caller allows its code.
 
-    ``rpn.proposal_layer`` of py-faster-rcnn is known without its code. A layer without bottoms is a source of data: an
-    input, whose shape the caller gives.
+    Some classes of public modules are known without their code: see :func:`known_as`. A layer without bottoms is a
+    source of data: an input, whose shape the caller gives.
     """
 
     param_name = "python_param"
@@ -98,35 +97,10 @@ class Python(HostLayer):
             self._running.forward(below, tops)
         return [np.asarray(top.data, np.float32) for top in tops]
 
-    def _made(self) -> Any:
-        p = self.param
-        return make_python_layer(p.module, p.layer, p.param_str, self.phase, self.label)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k not in ("_running", "_host")} | {"_host": None}
-
-
-class PythonProposal(ProposalLayer, Python):
-    """``ProposalLayer`` of ``rpn.proposal_layer`` with py-faster-rcnn's settings at TEST: 6000 boxes into suppression
-    at 0.7, 300 out of it, sides of 16 px; ``param_str`` gives ``feat_stride`` and may give ``scales`` of anchors."""
-
-    bottom_count = (3, 3)
-    top_count = (1, 2)
-    score_axes = (1,)
-
-    def settings(self) -> ProposalSettings:
-        stride, scales = self._setting("feat_stride"), self._setting("scales") or [8.0, 16.0, 32.0]
-        if stride is None or len(stride) != 1 or not stride[0] > 0:
-            self.fail(f"takes a positive feat_stride in param_str, has {self.param.param_str!r}")
-        if not 1 <= len(scales) <= MAX_ANCHORS // 3 or min(scales) <= 0:
-            self.fail(f"takes positive scales in param_str, has {self.param.param_str!r}")
-        anchors = make_anchors(16, (0.5, 1.0, 2.0), scales)
-        return ProposalSettings(stride[0], anchors, 6000, 300, 0.7, 16, True)
-
-    def _setting(self, name: str) -> list[float] | None:
+    def setting(self, name: str) -> list[float] | None:
         """Return the numbers of one key of ``param_str``: YAML, of which no more is read than numbers and lists."""
         found = re.search(
-            rf"""['"]?{name}['"]?\s*:\s*(!!python/tuple\s*)?([\[(][^\])]*[\])]|[^\s,}}]+)""", self.param.param_str
+            rf"""['"]?\b{name}['"]?\s*:\s*(!!python/tuple\s*)?([\[(][^\])]*[\])]|[^\s,}}]+)""", self.param.param_str
         )
         if found is None:
             return None
@@ -135,8 +109,38 @@ class PythonProposal(ProposalLayer, Python):
         except ValueError:
             self.fail(f"{name} in param_str is no number or list of numbers: {found.group(2)!r}")
 
+    def positive(self, name: str, default: Sequence[float] = (), most: int = 1) -> list[float]:
+        """Return up to so many positive numbers of one key of ``param_str``."""
+        found = self.setting(name) or list(default)
+        if not 1 <= len(found) <= most or not min(found) > 0:
+            article = "a " if most == 1 else ""
+            self.fail(f"takes {article}positive {name} in param_str, has {self.param.param_str!r}")
+        return found
 
-_KNOWN: dict[tuple[str, str], type[Python]] = {("rpn.proposal_layer", "ProposalLayer"): PythonProposal}
+    def _made(self) -> Any:
+        p = self.param
+        return make_python_layer(p.module, p.layer, p.param_str, self.phase, self.label)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k not in ("_running", "_host")} | {"_host": None}
+
+
+_KNOWN: dict[tuple[str, str], type[Python]] = {}
+_P = TypeVar("_P", bound="type[Python]")
+
+
+def known_as(*names: str) -> Callable[[_P], _P]:
+    """Register what is run in place of a public module's class, ``module.Class``, without its code."""
+
+    def decorate(cls: _P) -> _P:
+        for name in names:
+            module, _, layer = name.rpartition(".")
+            if (module, layer) in _KNOWN:
+                raise ValueError(f"Python layer {name} is registered twice")
+            _KNOWN[module, layer] = cls
+        return cls
+
+    return decorate
 
 
 def is_known(param: pb.PythonParameter) -> bool:

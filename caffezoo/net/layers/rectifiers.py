@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import Layer, Shape, register
+from caffezoo.net.own_fields import fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -188,9 +191,25 @@ class Insanity(Layer):
         return compute
 
 
-@register("SeLuDropout", "Noise", "OutputDecay", "DataRandTransform", "Mixup", "GradientScaler")
+@register("RReLU")
+class RReLU(Insanity):
+    """Insanity by its paper's name, with ``rrelu_param { lb ub }`` (``rrelu_layer.cpp`` of ducha-aiki/caffe)."""
+
+    param_name = "rrelu_param"
+    own_fields = fields(lb=float, ub=float)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if self.param.lb is None or self.param.ub is None:
+            self.fail("takes both lb and ub")
+        return super().top_shapes(bottoms)
+
+
+@register("SeLuDropout", "Noise", "OutputDecay", "DataRandTransform", "GradientScaler", "GRL", "GradientReversal")
 class Training(Layer):
-    """Tops are the bottoms: layers that drop, disturb, mix or decay while training, and change nothing at TEST."""
+    """Tops are the bottoms: layers that drop, disturb, mix or decay while training, or turn the gradient's sign, and
+    change nothing at TEST."""
+
+    idle_fields = frozenset({"gradient_scaler_param", "grl_param", "gradient_reversal_param"})
 
     bottom_count = (1, None)
     top_count = (1, None)
@@ -214,3 +233,43 @@ class Training(Layer):
             raise scope.refuse(f"{self.type} in phase TRAIN has no torch form")
         count = len(scope.node.tops)
         return lambda own, *xs: list(xs[:count])
+
+
+@register("Mixup")
+class Mixup(Training):
+    """Images and labels of a batch mixed by pairs while training; at TEST nothing is mixed.
+
+    Where labels are one number a sample, the second top holds them as ``cls_num`` shares each, all of them at the label
+    (Zhang and others, ICLR 2018; ``mixup_layer.cpp``).
+    """
+
+    param_name = "mixup_param"
+    own_fields = fields(cls_num=0, alpha=0.0)
+
+    def _spreads(self, bottoms: Sequence[Shape]) -> bool:
+        return len(self.proto.top) > 1 and self.param.cls_num > 0 and len(bottoms) > 1 and len(bottoms[1]) != 2
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        tops = super().top_shapes(bottoms)
+        if self._spreads(bottoms):
+            if self.param.cls_num < 2 or math.prod(bottoms[1]) != bottoms[0][0]:
+                self.fail(f"takes one label a sample and a cls_num above 1: {bottoms[0]}, {bottoms[1]}")
+            tops[1] = (bottoms[0][0], int(self.param.cls_num))
+        return tops
+
+    def carries(self, bottoms: Sequence[Shape]) -> bool:
+        return not self._spreads(bottoms)
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        tops = super().onnx(scope)
+        if self._spreads(scope.bottom_shapes):
+            labels = scope.reshape(scope.op("Cast", scope.bottoms[1], to=7), [-1, 1])
+            classes = scope.const(np.arange(self.param.cls_num)[None], np.int64)
+            tops[1] = scope.op("Cast", scope.op("Equal", labels, classes), to=1)
+        return tops
+
+    def torch(self, scope: TorchScope) -> Compute:
+        same, F, classes = super().torch(scope), scope.F, int(self.param.cls_num)
+        if not self._spreads(scope.bottom_shapes):
+            return same
+        return lambda own, x, labels: [x, F.one_hot(labels.reshape(-1).long(), classes).to(x.dtype)]

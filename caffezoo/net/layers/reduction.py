@@ -1,4 +1,4 @@
-"""Reduction and ArgMax."""
+"""Reduction, BatchReduction of temporal segment networks, and ArgMax."""
 
 from __future__ import annotations
 
@@ -56,6 +56,70 @@ class Reduction(Layer):
             pb.ReductionParameter.SUM: lambda x: x.sum(axes),
         }[operation]
         return lambda own, x: [reduced(x) * coeff]
+
+
+@register("BatchReduction")
+class BatchReduction(Layer):
+    """Sum or mean along one axis: over all of it, or, with several ``level``, over ``level^2`` places for each in turn.
+
+    With one level of 1, the default, the axis goes; else it has one place a level (``batch_reduction_layer.cpp`` of
+    yjxiong/caffe). ``coeff`` has no effect there.
+    """
+
+    param_name = "batch_reduction_param"
+    in_place_allowed = False
+
+    def _parts(self, size: int) -> list[int] | None:
+        """Return how many places each level takes; None where all go into one."""
+        levels = [int(v) for v in self.param.level] or [1]
+        return None if levels == [1] else [level * level for level in levels]
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return self._axis(bottoms[0]) == 0
+
+    def _axis(self, bottom: Shape) -> int:
+        return self.axis(self.param.reduction_param.axis, len(bottom))
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        x, axis = bottoms[0], self._axis(bottoms[0])
+        if self.param.reduction_param.operation not in (pb.ReductionParameter.SUM, pb.ReductionParameter.MEAN):
+            self.fail("takes operation SUM or MEAN")
+        parts = self._parts(x[axis])
+        if parts is not None and (min(parts) < 1 or sum(parts) != x[axis]):
+            self.fail(f"levels take {sum(parts)} places, axis {axis} has {x[axis]}")
+        return [(*x[:axis], *([] if parts is None else [len(parts)]), *x[axis + 1 :])]
+
+    def onnx(self, scope: LayerScope) -> list[str]:
+        shape, x = scope.bottom_shapes[0], scope.bottoms[0]
+        axis, parts = self._axis(shape), self._parts(shape[self._axis(shape)])
+        if axis == 0:
+            scope.fix_batch()
+        kind = "ReduceMean" if self.param.reduction_param.operation == pb.ReductionParameter.MEAN else "ReduceSum"
+
+        def reduced(y: str, keep: int) -> str:
+            given = {"axes": [axis]} if kind == "ReduceMean" else {}
+            return scope.op(kind, y, *([] if given else [scope.ints([axis])]), **given, keepdims=keep)
+
+        if parts is None:
+            return [reduced(x, 0)]
+        ends = np.cumsum(parts)
+        pieces = [
+            scope.op("Slice", x, scope.ints([int(end) - part]), scope.ints([int(end)]), scope.ints([axis]))
+            for part, end in zip(parts, ends, strict=True)
+        ]
+        return [scope.op("Concat", *(reduced(piece, 1) for piece in pieces), axis=axis)]
+
+    def torch(self, scope: TorchScope) -> Compute:
+        torch, axis = scope.torch, self._axis(scope.bottom_shapes[0])
+        parts = self._parts(scope.bottom_shapes[0][axis])
+        mean = self.param.reduction_param.operation == pb.ReductionParameter.MEAN
+
+        def compute(own: Any, x: Any) -> list[Any]:
+            pieces = [x] if parts is None else x.split(parts, axis)
+            found = [p.mean(axis) if mean else p.sum(axis) for p in pieces]
+            return found if parts is None else [torch.stack(found, axis)]
+
+        return compute
 
 
 @register("ArgMax")

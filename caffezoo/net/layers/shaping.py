@@ -64,16 +64,23 @@ class Reshape(Layer):
     """Bottom axes from ``axis`` on, ``num_axes`` of them, replaced by the dims of ``shape``.
 
     A dim of 0 copies the bottom's axis at the same place, one dim of -1 is inferred. A negative ``axis`` counts from
-    behind the last axis: -1 appends.
+    behind the last axis: -1 appends. ``pixelshuffler`` of SRResNet's fork stands in place of all that: channels
+    c r^2 + i r + j of a place become rows i and columns j of r x r places of channel c.
     """
 
     param_name = "reshape_param"
     in_place_allowed = False
 
     def carries(self, bottoms: Sequence[Shape]) -> bool:
-        return True
+        return bool(self.param.pixelshuffler <= 1)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        factor = int(self.param.pixelshuffler)
+        if factor > 1:
+            if len(bottoms[0]) != 4 or bottoms[0][1] % factor**2:
+                self.fail(f"pixelshuffler {factor} takes a multiple of {factor**2} channels, has {bottoms[0]}")
+            n, channels, height, width = bottoms[0]
+            return [(n, channels // factor**2, height * factor, width * factor)]
         x, (start, stop) = bottoms[0], self._range(bottoms[0])
         dims = [int(d) for d in self.param.shape.dim]
         if dims.count(-1) > 1:
@@ -118,8 +125,13 @@ class Reshape(Layer):
         return dims
 
     def onnx(self, scope: LayerScope) -> list[str]:
+        if self.param.pixelshuffler > 1:
+            return [scope.op("DepthToSpace", scope.bottoms[0], blocksize=int(self.param.pixelshuffler), mode="CRD")]
         return [scope.reshape(scope.bottoms[0], self._dims(scope.bottom_shapes[0], scope.top_shapes[0]))]
 
     def torch(self, scope: TorchScope) -> Compute:
+        factor, F = int(self.param.pixelshuffler), scope.F
+        if factor > 1:
+            return lambda own, x: [F.pixel_shuffle(x, factor)]
         dims = self._dims(scope.bottom_shapes[0], scope.top_shapes[0])
         return lambda own, x: [x.reshape([x.shape[i] if d == 0 else d for i, d in enumerate(dims)])]

@@ -1,4 +1,4 @@
-"""Reorg, Region and Yolov3DetectionOutput: the last layers of YOLO's networks."""
+"""Reorg, Region, YoloDetectionOutput and Yolov3DetectionOutput: the last layers of YOLO's networks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from caffezoo.net.boxes import MAX_CANDIDATES, suppress
 from caffezoo.net.host_layer import HostLayer
 from caffezoo.net.layer import Layer, Shape, register
+from caffezoo.net.own_fields import fields
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
@@ -114,8 +115,36 @@ class Region(Layer):
         return compute
 
 
+class YoloBoxes(HostLayer):
+    """Boxes of one or several maps, [1, 1, M, 7]: 0, class + 1, score, x1, y1, x2, y2 relative to the image, by falling
+    score; one row of -1 an image where nothing is left."""
+
+    bounded_axis = 2
+    finds_boxes = True
+
+    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
+        return True
+
+    def kept(self, rows: np.ndarray, images: int, threshold: float) -> np.ndarray:
+        """Return the rows that no better one suppresses, as the top."""
+        rows = rows[np.argsort(-rows[:, 2], kind="stable")]
+        if len(rows) > MAX_CANDIDATES:
+            self.fail_values(
+                f"{len(rows)} boxes are above the confidence threshold, the limit is {MAX_CANDIDATES}",
+                hint="give a confidence_threshold",
+            )
+        if not np.isfinite(rows).all():
+            self.fail_values("a box is not finite: its offsets are too large")
+        # The source lets a box go at the threshold itself, not above it.
+        rows = rows[suppress(rows[:, 3:], np.nextafter(np.float32(threshold), np.float32(0)))]
+        if not len(rows):
+            rows = np.full((images, 7), -1, np.float32)
+            rows[:, 0] = np.arange(len(rows))
+        return rows[None, None].astype(np.float32)
+
+
 @register("Yolov3DetectionOutput")
-class Yolov3DetectionOutput(HostLayer):
+class Yolov3DetectionOutput(YoloBoxes):
     """Boxes of YOLO v3's maps, one bottom [N, B (5 + C), S, S] a scale.
 
     A class of a box counts where its logistic score times the box's own is above ``confidence_threshold``; boxes of all
@@ -127,11 +156,6 @@ class Yolov3DetectionOutput(HostLayer):
 
     param_name = "yolov3_detection_output_param"
     bottom_count = (1, None)
-    bounded_axis = 2
-    finds_boxes = True
-
-    def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
-        return True
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         p = self.param
@@ -158,21 +182,7 @@ class Yolov3DetectionOutput(HostLayer):
             self._of_map(x, int(self.param.anchors_scale[i]), self.param.mask[i * step :])
             for i, x in enumerate(bottoms)
         ]
-        rows = np.concatenate(parts)
-        rows = rows[np.argsort(-rows[:, 2], kind="stable")]
-        if len(rows) > MAX_CANDIDATES:
-            self.fail_values(
-                f"{len(rows)} boxes are above the confidence threshold, the limit is {MAX_CANDIDATES}",
-                hint="give a confidence_threshold",
-            )
-        if not np.isfinite(rows).all():
-            self.fail_values("a box is not finite: its offsets are too large")
-        # The source lets a box go at the threshold itself, not above it.
-        rows = rows[suppress(rows[:, 3:], np.nextafter(np.float32(self.param.nms_threshold), np.float32(0)))]
-        if not len(rows):
-            rows = np.full((len(bottoms[0]), 7), -1, np.float32)
-            rows[:, 0] = np.arange(len(rows))
-        return [rows[None, None].astype(np.float32)]
+        return [self.kept(np.concatenate(parts), len(bottoms[0]), float(self.param.nms_threshold))]
 
     def _of_map(self, x: np.ndarray, scale: int, mask: Sequence[int]) -> np.ndarray:
         """Return the rows of one scale, unsorted."""
@@ -192,4 +202,60 @@ class Yolov3DetectionOutput(HostLayer):
         top = np.zeros((len(found[0]), 7), np.float32)
         top[:, 1], top[:, 2] = found[4] + 1, confidence[found]
         top[:, 3:5], top[:, 5:] = middle - half, middle + half
+        return top
+
+
+@register("YoloDetectionOutput")
+class YoloDetectionOutput(YoloBoxes):
+    """Boxes of YOLO v2's maps, one or two bottoms [N, B (5 + C), S, S].
+
+    A box counts with its best class where the softmax of that times the box's own logistic score is at least
+    ``confidence_threshold``; boxes of all classes suppress one another. ``biases`` are B pairs of width and height in
+    cells. Source: ``yolo_detection_output_layer.cpp`` of MobileNet-YOLO (eric612).
+    """
+
+    param_name = "yolo_detection_output_param"
+    own_fields = fields(
+        side=13,
+        num_classes=int,
+        num_box=5,
+        coords=4,
+        confidence_threshold=0.01,
+        nms_threshold=0.45,
+        biases=[float],
+        label_map_file="",
+    )
+    bottom_count = (1, 2)
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        p = self.param
+        if p.num_classes is None or p.num_classes < 1 or p.num_box < 1 or p.coords != 4:
+            self.fail("num_classes must be given, it and num_box be positive, and coords 4")
+        if len(p.biases) < 2 * p.num_box:
+            self.fail(f"{p.num_box} boxes take {2 * p.num_box} biases, has {len(p.biases)}")
+        channels = p.num_box * (5 + p.num_classes)
+        for bottom in bottoms:
+            if len(bottom) != 4 or bottom[1] != channels or bottom[0] != bottoms[0][0] or bottom[2] != bottom[3]:
+                self.fail(f"takes bottoms [N, {channels}, S, S], has {list(bottom)}")
+        return [(1, 1, sum(math.prod(b) // (5 + p.num_classes) for b in bottoms), 7)]
+
+    def host(self, bottoms: Sequence[np.ndarray], blobs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self.check_finite(bottoms)
+        rows = np.concatenate([self._of_map(x) for x in bottoms])
+        return [self.kept(rows, len(bottoms[0]), self.param.nms_threshold)]
+
+    def _of_map(self, x: np.ndarray) -> np.ndarray:
+        """Return the rows of one map, unsorted."""
+        boxes, classes, side = self.param.num_box, self.param.num_classes, x.shape[3]
+        x = x.reshape(len(x), boxes, 5 + classes, side, side).transpose(0, 3, 4, 1, 2)
+        with np.errstate(over="ignore"):
+            score = np.exp(x[..., 5:] - x[..., 5:].max(-1, keepdims=True))
+            score = (score / score.sum(-1, keepdims=True)).max(-1) / (1 + np.exp(-x[..., 4]))
+            place = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1)[None, :, :, None]
+            centre = (place + 1 / (1 + np.exp(-x[..., :2]))) / side
+            size = np.exp(x[..., 2:4]) * np.reshape(self.param.biases[: 2 * boxes], (boxes, 2)) / side
+        found = score >= np.float32(self.param.confidence_threshold)
+        top = np.zeros((np.count_nonzero(found), 7), np.float32)
+        top[:, 1], top[:, 2] = x[..., 5:].argmax(-1)[found] + 1, score[found]
+        top[:, 3:5], top[:, 5:] = (centre - size / 2)[found], (centre + size / 2)[found]
         return top

@@ -110,7 +110,7 @@ CASES: dict[str, Case] = {
     "mvn": _one("MVN"),
     "mvn_across": _one("MVN", "mvn_param { across_channels: true eps: 0.01 }"),
     "normalize": _one("Normalize", "norm_param { across_spatial: false channel_shared: false }"),
-    "normalize_across": _one("Normalize"),
+    "normalize_across": _one("Normalize", "norm_param { }"),
     "permute": _one("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }"),
     "pooling_max": _one("Pooling", "pooling_param { kernel_size: 3 stride: 2 }", (3, 4, 8, 9)),
     "pooling_max_index": _one("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }", top="y z"),

@@ -72,15 +72,6 @@ def transformed(height: int, width: int, fixed: Mapping[int, float] | None = Non
     return formula
 
 
-def resampled(x: np.ndarray, height: int, width: int) -> np.ndarray:
-    y = np.zeros((*x.shape[:2], height, width))
-    for i, j in np.ndindex(height, width):
-        row = min(max((i + 0.5) * x.shape[2] / height - 0.5, 0), x.shape[2] - 1)
-        column = min(max((j + 0.5) * x.shape[3] / width - 0.5, 0), x.shape[3] - 1)
-        y[:, :, i, j] = [between(image, row, column) for image in x]
-    return y
-
-
 def same_convolution(x: np.ndarray, weight: np.ndarray, dilation: int) -> np.ndarray:
     """Return the convolution that keeps the size of its map."""
     pad = dilation * (weight.shape[2] - 1) // 2

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.net.layers.cases import IMAGE, _many, _one
 from tests.net.layers.fork_cases import ForkCase, _values, repeated
-from tests.net.layers.fork_formulas import center_loss, conv_lstm, correlation, flow_warp, resampled, transformed
+from tests.net.layers.fork_formulas import center_loss, conv_lstm, correlation, flow_warp, transformed
 
 
 def pooled(
@@ -189,10 +189,6 @@ MAP_CASES: dict[str, ForkCase] = {
     "spatial_transformer_fixed": ForkCase(
         _many("SpatialTransformer", "st_param { theta_1_2: 0 theta_2_1: 0.25 }", (2, 3, 5, 4), (2, 4)),
         transformed(5, 4, {1: 0.0, 3: 0.25}),
-    ),
-    "resample": ForkCase(
-        _one("Resample", "resample_param { width: 7 height: 6 type: LINEAR }", (2, 3, 4, 5)),
-        _values(lambda x: resampled(x, 6, 7)),
     ),
     "resample_nearest": ForkCase(
         _one("Resample", "resample_param { factor: 2 type: NEAREST }", (2, 3, 2, 3)), repeated(2, 2)

@@ -38,6 +38,8 @@ def between(x: np.ndarray, height: int, width: int) -> np.ndarray:
     return y
 
 
+OWN_TESTS = {"MatWrite", "CompactBilinear", "DenseCRF", "DomainTransform", "CTCLoss"}
+
 SPATIAL = [(0, 0), (0, 0), (2, 2), (2, 2)]
 
 TENSOR_CASES: dict[str, ForkCase] = {
@@ -54,6 +56,23 @@ TENSOR_CASES: dict[str, ForkCase] = {
     ),
     "padding": ForkCase(
         _one("Padding", "padding_param { pad: 2 }", (2, 3, 3, 4)), _values(lambda x: np.pad(x, SPATIAL))
+    ),
+    "padding_before_and_behind": ForkCase(
+        _one("Padding", "padding_param { pad_beg: 1 pad_end: 2 }", (2, 3, 3, 4)),
+        _values(lambda x: np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 2)])),
+    ),
+    "padding_that_cuts": ForkCase(
+        _one("Padding", "padding_param { pad_beg: -1 pad_end: -2 }", (2, 3, 5, 6)),
+        _values(lambda x: x[:, :, 1:3, 1:4]),
+    ),
+    "convolution_with_holes": ForkCase(
+        _one("Convolution", "convolution_param { num_output: 3 kernel_size: 2 hole_h: 2 hole_w: 3 bias_term: false }"),
+        lambda x, b: [
+            sum(
+                np.einsum("nchw,oc->nohw", x[0][:, :, 2 * i : 5 + 2 * i, 3 * j : 6 + 3 * j], b[0][:, :, i, j])
+                for i, j in np.ndindex(2, 2)
+            )
+        ],
     ),
     "pad_zero": ForkCase(
         _one("Pad", "pad_param { pad_h: 1 pad_w: 2 }", (2, 3, 3, 4)),
@@ -88,5 +107,23 @@ TENSOR_CASES: dict[str, ForkCase] = {
     "grn": ForkCase(
         _one("GRN", "grn_param { bias: 0.5 }", IMAGE),
         _values(lambda x: x / np.sqrt((x * x).sum(1, keepdims=True) + 0.5)),
+    ),
+    "bilinear": ForkCase(
+        _many("Bilinear", "", (2, 3, 4, 5), (2, 2, 4, 5)),
+        lambda x, b: [np.einsum("nahw,nbhw->nab", *x).reshape(2, 6, 1, 1)],
+    ),
+    "gram": ForkCase(
+        _one("Gram", "", (2, 3, 4, 5)), _values(lambda x: np.einsum("nahw,nbhw->nab", x, x)[..., None] / 60)
+    ),
+    "signed_sqrt": ForkCase(_one("SignedSqrt", ""), _values(lambda x: np.sign(x) * np.sqrt(abs(x)))),
+    "sqrt": ForkCase(_one("Sqrt", "", low=0.5, high=4), _values(np.sqrt)),
+    "channel_scale": ForkCase(
+        _many("ChannelScale", "", (2, 3, 4, 5), (2, 1, 4, 5)), lambda x, b: [x[0] * x[1].reshape(2, 1, 4, 5)]
+    ),
+    "channel_scale_only_backward": ForkCase(
+        _many("ChannelScale", "channel_scale_param { do_forward: false }", (2, 3), (2, 1)), lambda x, b: [x[0]]
+    ),
+    "l2_normalization": ForkCase(
+        _one("L2Normalization", "", (2, 5, 1, 1)), _values(lambda x: x / np.sqrt((x * x).sum(1, keepdims=True)))
     ),
 }

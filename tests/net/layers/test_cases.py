@@ -15,7 +15,8 @@ WITHOUT_CASE = {"Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryDa
     "Silence",
     "HDF5Output",
     *("CtcLoss", "WarpCTCLoss", "DenseBlock"),
-    *("BoxAnnotatorOHEM", "LabelsequenceAccuracy", "SequenceAccuracy"),
+    *("AUMaskBasedLand", "BoxAnnotatorOHEM", "LabelsequenceAccuracy", "SequenceAccuracy", "SegAccuracy"),
+    *("DenseImageData", "ImageSegData", "VideoData"),
 }
 """Types without a bottom or without a top, and those whose own tests hold them."""
 NOT_BATCH_FIRST = {

@@ -97,3 +97,53 @@ def test_dense_block(engine: str, bottleneck: bool) -> None:
             y, norm = convolved(y, squeezing, norm), narrow
         wanted = np.concatenate([wanted, convolved(y, kernel, norm)], 1)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+MARKED = """input: "x" input_shape { dim: 4 dim: 3 dim: 3 } input: "mark" input_shape { dim: 4 dim: 3 }
+input: "label" input_shape { dim: 4 dim: 3 }
+layer { name: "l" type: "CTCLoss" bottom: "x" bottom: "mark" bottom: "label" top: "y" """
+
+
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("torch", marks=requires_torch)])
+@pytest.mark.parametrize(("param", "blank"), [("", 2), ("ctc_loss_param { blank_index: 0 }", 0)], ids=["last", "first"])
+def test_loss_of_marked_lengths(param: str, blank: int, engine: str) -> None:
+    x = hashed_uniform("x", (4, 3, 3)) * 2
+    marks = np.array([[0, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]], np.float32)  # 4 and 3 steps, and one
+    two = sorted({0, 1, 2} - {blank})
+    labels = np.array([[two[0], two[1], -1], [two[1], two[1], 0], [-1, -1, 0], [0, 0, 0]], np.float32)
+    with create_engine(engine, Network.from_text(MARKED + param + "}"), threads=1) as run:
+        found = run.run({"x": x, "mark": marks, "label": labels})["y"]
+    costs = [by_every_path(x[:length, i].astype(np.float64), labels[:2, i], blank) for i, length in enumerate((4, 3))]
+    np.testing.assert_allclose(found, sum(costs) / 3, rtol=1e-5)
+
+
+@requires_torch
+def test_gradient_of_marked_lengths() -> None:
+    import torch
+
+    from caffezoo.net.torch_module import to_torch
+
+    module = to_torch(Network.from_text(MARKED + "}")).double()
+    x = torch.from_numpy(hashed_uniform("x", (4, 3, 3))).double().requires_grad_(True)
+    marks = torch.tensor([[0, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]]).double()
+    labels = torch.tensor([[0, 1, -1], [1, 1, 0], [-1, -1, 0], [0, 0, 0]]).double()
+    assert torch.autograd.gradcheck(lambda x: tuple(module(x, marks, labels).values()), (x,), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([0, 0, 0, 0], "sample 1 has 4 labels in 3 steps"), ([2, -1, 0, 0], "a label of sample 1 is the blank")],
+)
+def test_marked_labels_that_cannot_be(labels: list[int], message: str) -> None:
+    marks = np.array([[0, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]], np.float32)
+    line = np.array([[0, labels[i], -1] for i in range(4)], np.float32)
+    line[1:, 0] = -1
+    network = Network.from_text(MARKED + "}")
+    with create_engine("openvino", network, threads=1) as run, pytest.raises(EngineError, match=message):
+        run.run({"x": np.zeros((4, 3, 3), np.float32), "mark": marks, "label": line})
+
+
+@pytest.mark.parametrize("param", ["output_delay: 1", "blank_index: 3", "ctc_merge_repeated: false"])
+def test_marked_losses_that_are_refused(param: str) -> None:
+    with pytest.raises(ShapeError, match=r"layer 'l' \(CTCLoss\)"):
+        Network.from_text(MARKED + f"ctc_loss_param {{ {param} }} }}")

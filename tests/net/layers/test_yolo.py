@@ -158,3 +158,56 @@ def test_yolo_without_a_box_and_beyond_its_limits() -> None:
         engine_outputs(network_of(f"{YOLO} confidence_threshold: 0.01 }}", bottoms), bottoms)
     with pytest.raises(ShapeError, match="takes bottoms"):
         network_of(f"{YOLO} }}", arrays({"a": (1, 14, 3, 3), "b": (1, 15, 6, 6)}, 0))
+
+
+def yolo2_boxes(maps: list[np.ndarray], biases: list[float], classes: int, least: float, overlap: float) -> np.ndarray:
+    """Return YOLO v2's boxes box by box."""
+    found = []
+    for x in maps:
+        side, boxes = x.shape[3], len(biases) // 2
+        for n, row, column, b in np.ndindex(len(x), side, side, boxes):
+            v = x[n, b * (5 + classes) : (b + 1) * (5 + classes), row, column].astype(np.float64)
+            p = np.exp(v[5:]) / np.exp(v[5:]).sum()
+            score = p.max() / (1 + np.exp(-v[4]))
+            if score >= least:
+                cx, cy = (column + 1 / (1 + np.exp(-v[0]))) / side, (row + 1 / (1 + np.exp(-v[1]))) / side
+                w, h = np.exp(v[2]) * biases[2 * b] / side, np.exp(v[3]) * biases[2 * b + 1] / side
+                found.append([0, p.argmax() + 1, score, cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2])
+    kept: list[list[float]] = []
+    for box in sorted(found, key=lambda box: -box[2]):
+        for other in kept:
+            sides = [min(box[5 + k], other[5 + k]) - max(box[3 + k], other[3 + k]) for k in (0, 1)]
+            both = max(sides[0], 0) * max(sides[1], 0)
+            areas = sum((o[5] - o[3]) * (o[6] - o[4]) for o in (box, other))
+            if both / (areas - both) >= overlap:
+                break
+        else:
+            kept.append(box)
+    return np.array(kept)
+
+
+@cases(10)
+@given(SEEDS, st.integers(1, 2), st.sampled_from([0.05, 0.3]))
+def test_boxes_of_yolo_v2(seed: int, count: int, least: float) -> None:
+    shapes = {"x": (2, 14, 4, 4), "z": (2, 14, 3, 3)}
+    bottoms = arrays(dict(list(shapes.items())[:count]), seed)
+    biases = [0.7, 0.9, 2.5, 2.0]
+    names = " ".join(f'bottom: "{name}"' for name in bottoms)
+    numbers = " ".join(f"biases: {v}" for v in biases)
+    text = f'name: "l" type: "YoloDetectionOutput" {names} top: "y" yolo_detection_output_param '
+    text += f"{{ num_classes: 2 num_box: 2 confidence_threshold: {least} nms_threshold: 0.4 {numbers} }}"
+    network = network_of(text, bottoms)
+    wanted = yolo2_boxes(list(bottoms.values()), biases, 2, least, 0.4)
+    for engine in ENGINES:
+        found = engine_outputs(network, bottoms, engine)["y"]
+        np.testing.assert_allclose(found[0, 0], wanted, atol=1e-5, err_msg=engine)
+
+
+def test_yolo_v2_without_a_box_names_each_image() -> None:
+    x = {"x": np.full((2, 14, 3, 3), -20, np.float32)}
+    text = _one(
+        "YoloDetectionOutput",
+        "yolo_detection_output_param { num_classes: 2 num_box: 2 biases: [1, 1, 2, 2] confidence_threshold: 0.5 }",
+    )
+    wanted = [[0, *[-1] * 6], [1, *[-1] * 6]]
+    np.testing.assert_array_equal(engine_outputs(network_of(text, x), x, ENGINES[0])["y"][0, 0], wanted)
