@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,8 +59,8 @@ class Entrant:
         return max(self.turns.block_ms) / min(self.turns.block_ms) - 1
 
 
-def arguments(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the flags that all benchmarks of engines have."""
+def arguments(description: str | None, *, blocks: int = 7, seconds: float = 1.5) -> argparse.ArgumentParser:
+    """Return a parser with the flags that all benchmarks of engines have, and defaults of the blocks."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     oracle = ROOT / ".oracle" / "bin" / "python"
     parser.add_argument(
@@ -67,8 +68,8 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         default=os.environ.get("CAFFE_PYTHON") or (str(oracle) if oracle.exists() else None),
         help="Python that has pycaffe; without one, real Caffe's rows are left out",
     )
-    parser.add_argument("--blocks", type=int, default=7, help="blocks of each contender (default: 7)")
-    parser.add_argument("--block-seconds", type=float, default=1.5, help="length of a block (default: 1.5)")
+    parser.add_argument("--blocks", type=int, default=blocks, help=f"of each contender (default: {blocks})")
+    parser.add_argument("--block-seconds", type=float, default=seconds, help=f"length of one (default: {seconds})")
     parser.add_argument("--threads", type=int, default=2, help="and as many cores (default: 2)")
     parser.add_argument("--record", action="store_true", help="append to speed.csv, of which the tables are made")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of speed.csv")
@@ -140,17 +141,29 @@ class Contest:
         o = self.options
         with ExitStack() as stack:
             contenders: list[tuple[Job, Contender]] = []
-            for work, engine, precision in entries:
-                settings = Settings(engine, precision, o.threads, backward=False, caffe_python=o.caffe_python)
+            with ThreadPoolExecutor(o.threads) as pool:  # loading is not timed
+                how = {"backward": False, "caffe_python": o.caffe_python}
+                loading = [
+                    (
+                        work,
+                        engine,
+                        precision,
+                        pool.submit(Contender, work, Settings(engine, precision, o.threads, **how)),
+                    )
+                    for work, engine, precision in entries
+                ]
+            for work, engine, precision, future in loading:
                 try:
-                    contenders.append((work, stack.enter_context(Contender(work, settings))))
+                    contenders.append((work, stack.enter_context(future.result())))
                 except ZooError as error:
                     print(f"left out: {work.network}, {engine}, {precision}: {error}", file=sys.stderr)
-            half = max(1, o.blocks // 2)
             processes = [contender for _, contender in contenders]
-            parts = [take_turns(processes, blocks=half, block_s=o.block_seconds)]
-            said = self._said_by_time(entries[0][0], checked) if checked is not None else None
-            parts.append(take_turns(processes, blocks=max(1, o.blocks - half), block_s=o.block_seconds))
+            before = o.blocks if checked is None else max(1, o.blocks // 2)
+            parts = [take_turns(processes, blocks=before, block_s=o.block_seconds)]
+            said = None
+            if checked is not None:
+                said = self._said_by_time(entries[0][0], checked)
+                parts.append(take_turns(processes, blocks=max(1, o.blocks - before), block_s=o.block_seconds))
             entrants = [
                 Entrant(
                     work,

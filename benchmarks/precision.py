@@ -73,7 +73,7 @@ def ratios(contest: Contest, name: str, batch: int, entrants: list[Entrant], kin
 
 def networks(contest: Contest, kind: str) -> bool:
     """Let all precisions of ResNet-50 and MobileNet-v1 take turns."""
-    caffe = ["caffe"] if contest.options.caffe_python is not None else []
+    caffe = ["caffe"] if contest.options.caffe_python else []
     if not caffe:
         print("no real Caffe: `make oracle`, or --caffe-python; its rows are left out", file=sys.stderr)
     good = True

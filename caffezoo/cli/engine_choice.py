@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from caffezoo.cli.network_arguments import tell_notes
+from caffezoo.errors import ZooError
 
 if TYPE_CHECKING:
     from caffezoo.evaluation.asked import Asked
@@ -35,7 +37,8 @@ def chosen_engine(engine: str, jobs: Sequence[Job], precision: str, threads: int
 
         def tell(engines: Sequence[str], job: Job = job) -> None:
             tell_notes([f"trying {', '.join(engines)} on {job.network}"], "note")
-            quantise_jobs([job], precision)
+            with suppress(ZooError):  # the default engine may run what cannot be tried
+                quantise_jobs([job], precision)
 
         trials.append(try_engines(job, precision, threads, on_trial=tell))
     choice = choose_engine(trials)

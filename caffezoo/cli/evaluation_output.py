@@ -58,7 +58,10 @@ def _print_one(result: EvaluationResult) -> None:
     order = "grey" if p.channel_order == "grey" else "B, G, R"
     of_each = " for each pixel, on average" if p.mean_image is not None else ""
     skipped = f", {len(result.unreadable)} unreadable" if result.unreadable else ""
-    crops = "the whole image" if p.fully_convolutional else "1 crop" if p.views == 1 else f"{p.views} crops"
+    seen = "the whole image" if p.resize == "squash" else "the centre"
+    crops = (
+        f"fully convolutional, {seen}" if p.fully_convolutional else "1 crop" if p.views == 1 else f"{p.views} crops"
+    )
     print(f"network      {shown(result.network)}, {result.classes} classes, scores from '{shown(result.output)}'")
     print(f"data         {shown(result.data)}: {result.images} images{skipped}, labels from {shown(result.label_list)}")
     print(f"protocol     {crops} of {p.crop_size} px, {sides} {base} px, {p.decoder}, {p.resizer}")

@@ -174,7 +174,7 @@ def test_a_network_that_slides_and_scales_stand_in_the_note(files, capsys):
     store.mkdir()
     flags = [*network_flags(files), *data_flags(files), "--record", "--results", store]
     status, out, err = run(capsys, "evaluate", *flags, "--fully-convolutional")
-    assert (status, "the whole image of 36 px, short side 36 px" in out) == (0, True), err
+    assert (status, "fully convolutional, the centre of 36 px, short side 36 px" in out) == (0, True), err
     assert "top-1 error  0.00 %" in out
     status, out, err = run(capsys, "evaluate", *flags, "--scales", "34,40", "--mirror")
     assert (status, "4 crops of 32 px, short side 34 + 40 px" in out) == (0, True), err

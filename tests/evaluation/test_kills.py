@@ -85,6 +85,65 @@ def test_an_image_that_goes_away_between(files, options):  # noqa: F811
     assert [one["reason"] for one in record["unreadable"]] == ["an empty file, not an image", "no such image"]
 
 
+def after_shards(count, then):
+    """A program that is the command, and does something just before a shard is written."""
+    return (
+        "import sys, os, resource, caffezoo.evaluation.runs.folder as f\n"
+        "write, shards = f.Run.write, []\n"
+        "def counted(self, shard, *a):\n"
+        f"    if len(shards) == {count}:\n"
+        f"        {then}\n"
+        "    shards.append(shard)\n"
+        "    write(self, shard, *a)\n"
+        "f.Run.write = counted\n"
+        "from caffezoo.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        # The kernel refuses to write more than this into a file, as a full disk or a quota does.
+        ("resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))", "File too large"),
+        ("os.rename(self.path / 'shards', self.path / 'moved')", "No such file or directory"),
+        ("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 64))", "Too many open files"),
+    ],
+    ids=["no room", "no folder", "no file handles"],
+)
+def test_what_cannot_be_written_ends_the_run_and_loses_nothing(files, options, then, reason):  # noqa: F811
+    many(files, 600)
+    subprocess.run(command(files, "whole"), check=True, **options)
+    arguments = command(files, "run")[3:]
+    ended = subprocess.run([sys.executable, "-c", after_shards(2, then), *arguments], **options)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    errors = [line for line in ended.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 1, ended.stderr
+    assert f"the run cannot be kept: {reason}; the same command goes on from here" in errors[0]
+    if (files / "run/moved").exists():
+        (files / "run/moved").rename(files / "run/shards")
+    assert sorted(p.name for p in (files / "run/shards").iterdir()) == ["000000.json", "000001.json"]
+    assert not (files / "run/summary.json").exists()
+    finished = subprocess.run(command(files, "run"), check=True, **options)
+    assert "going on after 256 of 600 images" in finished.stderr
+    assert (files / "run/summary.json").read_bytes() == (files / "whole/summary.json").read_bytes()
+
+
+def test_images_that_go_away_while_the_run_goes_on(files, options):  # noqa: F811
+    many(files, 600)
+    then = "[os.unlink(f'{sys.argv[sys.argv.index(\"--data\") + 1]}/{i}.jpg') for i in range(500, 600)]"
+    ended = subprocess.run(
+        [sys.executable, "-c", after_shards(1, then), *command(files, "run")[3:]], check=True, **options
+    )
+    record = json.loads(ended.stdout)
+    gone = [one["image"].rpartition("/")[2] for one in record["unreadable"]]
+    assert record["total"] == 600
+    assert record["images"] + len(gone) == 600
+    assert {one["reason"] for one in record["unreadable"]} == {"no such image"}
+    assert gone == [f"{i}.jpg" for i in range(600 - len(gone), 600)]
+    assert len(gone) >= 50  # what was read ahead was there
+
+
 def test_two_processes_on_one_directory_and_another_list(files, options):  # noqa: F811
     many(files, 20)
     subprocess.run(command(files, "run"), check=True, **options)

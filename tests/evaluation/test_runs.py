@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +125,12 @@ def test_a_directory_that_cannot_be_written(tmp_path):
     (tmp_path / "closed").chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(DataError, match="the run cannot be kept: Permission denied"):
         Run.open(tmp_path / "closed/run", IDENTITY, 19, 8)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="needs /proc")
+def test_a_directory_in_which_nobody_can_write():
+    with pytest.raises(DataError, match=r"/proc/.*: the run cannot be kept: No such file or directory"):
+        Run.open(Path("/proc/runs/a"), IDENTITY, 19, 8)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

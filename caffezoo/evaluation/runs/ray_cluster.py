@@ -53,6 +53,21 @@ def joined(address: str) -> Iterator[str]:
             leaving.join(30)
 
 
+class _WithoutRay:
+    """Standard output without what Ray's listening thread prints there, in the midst of a command's own."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            return len(text)
+        return int(self._stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def rows_while_it_lives(rows: Iterable[Any], head: str, address: str) -> Generator[Any, None, None]:
     """Yield rows that Ray gives, as long as somebody listens at the head.
 
