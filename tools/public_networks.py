@@ -95,7 +95,7 @@ def reasons(results: dict[str, dict[str, Any]], state: str) -> list[str]:
         why = re.sub(r"^\S+?:(\d+:)? ?(layer '[^']*' ?)?", "", file["why"])
         names = re.findall(r"unknown layer type '(\w+)'|(?:: |; )(\w+): '", file["why"])
         own = {f"the author's Python module {module}" for module in file.get("own", ())}
-        found.update(own or {f"layer type {a or b}" for a, b in names} or {why[:90]})
+        found.update(own or {f"layer type {a or b}" for a, b in names} or {why.lstrip(": ")[:90]})
     return [f"- {why.replace('|', '/')}: {n}" for why, n in sorted(found.items(), key=lambda r: (-r[1], r[0]))]
 
 

@@ -30,7 +30,8 @@ class Binding:
     Attributes
     ----------
     weights : dict of str to tuple of ndarray
-        Blobs of every layer that owns any, by :attr:`Node.key`, float32, of the network's shapes.
+        Blobs of every layer that owns any, by :attr:`Node.key`, float32, of the network's shapes; as the file's
+        reader holds them.
     unused : tuple of str
         Layers of the file with blobs that the network has no layer for.
     notes : tuple of str
@@ -125,7 +126,7 @@ def _check(node: Node, entry: LayerBlobs, file_format: str, owners: Mapping[Blob
             same = math.prod(shape) == blob.data.size
             hint = "as many values in another layout: Caffe refuses them too; was the file converted?" if same else None
             raise BindingError(message, where=node.layer.label, hint=hint)
-        check_finite(blob.data, i, node.layer.label)
+        check_finite(np.asarray(blob.data), i, node.layer.label)
 
 
 def _fitted(node: Node, index: int, blob: Blob) -> np.ndarray:
