@@ -1,9 +1,9 @@
 """Memory of loading weights into engines and of exporting them, as a multiple of the weights file.
 
 The network is VGG-16's shape (16 layers with weights, 553 MB), or ResNet-152's, whose batch norm is folded into new
-weights, with random weights. Each contender runs in a process of its own; its peak, as Linux tells it, is that of the
-process less what it holds after its imports.
-Run: ``python benchmarks/memory.py [--network vgg16|resnet152] [--what openvino,export ...]``.
+weights, as it is (241 MB) or of twice the width (0.95 GB), with random weights. Each contender runs in a process of its
+own; its peak, as Linux tells it, is that of the process less what it holds after its imports.
+Run: ``python benchmarks/memory.py [--network vgg16|resnet152|resnet152-wide] [--what openvino,export-onnx ...]``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from caffezoo.formats.caffemodel import write_caffemodel
+from caffezoo.formats.prototxt import parse_prototxt, write_prototxt
 from caffezoo.net.graph import Network
 from caffezoo.zoo.index import load_index
 
@@ -25,7 +26,7 @@ import sys
 from pathlib import Path
 import onnx, openvino
 from caffezoo.engines.registry import create_engine
-from caffezoo.evaluation.export_formats import ExportOptions
+from caffezoo.evaluation.export_formats import FORMATS, ExportOptions
 from caffezoo.evaluation.exporting import export_verified
 from caffezoo.net.graph import Network
 prototxt, weights, what, folder = sys.argv[1:]
@@ -34,8 +35,10 @@ def peak():  # of this program alone: getrusage also counts what the parent held
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 before = peak()
 network = Network.load(prototxt, weights)
-if what == "export":
-    export_verified(network, "onnx", Path(folder) / "net.onnx", ExportOptions(network.outputs), force=True)
+if what.startswith("export-"):
+    name = what.removeprefix("export-")
+    target = Path(folder) / ("net" + FORMATS[name].suffixes[0])
+    export_verified(network, name, target, ExportOptions(network.outputs), force=True)
 elif what != "load":
     create_engine(what, network, batch_size=1)
 print("RESULT", peak() - before)
@@ -68,6 +71,15 @@ def vgg16() -> str:
     return "\n".join(text) + "\n"
 
 
+def widened(text: str) -> str:
+    """Return a network of convolutions with twice the outputs, and so four times the weights."""
+    net = parse_prototxt(text).net
+    for layer in net.layer:
+        if layer.type == "Convolution":
+            layer.convolution_param.num_output *= 2
+    return write_prototxt(net)
+
+
 def random_blobs(network: Network) -> dict[str, list[np.ndarray]]:
     """Return positive blobs that keep activations of order one; variances and factors among them are positive."""
     rng = np.random.default_rng(0)
@@ -81,10 +93,11 @@ def random_blobs(network: Network) -> dict[str, list[np.ndarray]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", choices=["vgg16", "resnet152"], default="vgg16")
-    parser.add_argument("--what", default="load,openvino,onnxruntime,export")
+    parser.add_argument("--network", choices=["vgg16", "resnet152", "resnet152-wide"], default="vgg16")
+    parser.add_argument("--what", default="load,openvino,onnxruntime,export-onnx")
     arguments = parser.parse_args()
     text = vgg16() if arguments.network == "vgg16" else load_index().network("resnet152").prototxt_path.read_text()
+    text = widened(text) if arguments.network == "resnet152-wide" else text
     with tempfile.TemporaryDirectory() as folder:
         prototxt, weights = Path(folder) / "net.prototxt", Path(folder) / "net.caffemodel"
         prototxt.write_text(text)
@@ -98,7 +111,7 @@ def main() -> None:
             if done.returncode:
                 sys.exit(done.stderr)
             peak = int(next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("RESULT")))
-            print(f"{what:<12} {peak / 1e6:6.0f} MB, {peak / size:.2f} times the file", flush=True)
+            print(f"{what:<18} {peak / 1e6:6.0f} MB, {peak / size:.2f} times the file", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -15,6 +16,10 @@ from tests.parts import closing_lines, mark_parts
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("caffezoo", deadline=None)
 settings.load_profile("caffezoo")
+
+
+PROXIES = {name: os.environ[name] for name in os.environ if name.lower().endswith("_proxy")}
+"""What this machine reaches the network by."""
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -36,6 +41,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(no_opencv)
         if "slow" in item.keywords and "slow" not in asked:
             item.add_marker(slow)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, which start servers and browsers
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keep a proxy of this machine from the servers that tests start: only tests of the package index have it."""
+    if "registry" in item.keywords:
+        os.environ.update(PROXIES)
+    else:
+        for name in PROXIES:
+            os.environ.pop(name, None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # after pytest's own summary: these are the last lines

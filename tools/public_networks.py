@@ -12,7 +12,7 @@ agrees      every output within 1e-4 of the judge's, relative to the blob's larg
 differs     an output, a shape or the set of outputs is another; the first is named
 only here   it runs here, and no judge takes it
 refused     it is refused here, with the reason
-no network  a fragment or a broken file, which Caffe refuses as well
+no network  a fragment or a broken file, or a layer of Caffe's own that does not fit its bottoms: Caffe refuses it too
 failed      it ended in a traceback, or beyond its limits
 
 A run that is stopped goes on where it was when it is given the same ``--json`` again. Exit status 1 if a file differs.
@@ -88,19 +88,28 @@ def of_users(found: dict[str, Any]) -> bool:
 HEAD = ["kind", "files", *STATES, "runs", "own code", "runs of the rest"]
 
 
+def reasons(results: dict[str, dict[str, Any]], state: str) -> list[str]:
+    """Return lines of why files have a state, the commonest reason first; a file may have several."""
+    found: Counter[str] = Counter()
+    for file in (f for f in results.values() if f["state"] == state):
+        why = re.sub(r"^\S+?:(\d+:)? ?(layer '[^']*' ?)?", "", file["why"])
+        names = re.findall(r"unknown layer type '(\w+)'|(?:: |; )(\w+): '", file["why"])
+        own = {f"the author's Python module {module}" for module in file.get("own", ())}
+        found.update(own or {f"layer type {a or b}" for a, b in names} or {why.lstrip(": ")[:90]})
+    return [f"- {why.replace('|', '/')}: {n}" for why, n in sorted(found.items(), key=lambda r: (-r[1], r[0]))]
+
+
+def commits(results: dict[str, dict[str, Any]]) -> str:
+    """Return how many files were run at which commit."""
+    count = Counter(f.get("commit", "") for f in results.values())
+    said = [f"{commit} ({n} files)" for commit, n in count.most_common() if commit]
+    return ", ".join([*said, *([f"earlier ones ({count['']} files)"] if count[""] else [])])
+
+
 def markdown(results: dict[str, dict[str, Any]]) -> str:
     """Return the page of what runs."""
     lines = [" | ".join(row) for row in [HEAD, ["---"] * len(HEAD), *table(results)]]
-    reasons: Counter[str] = Counter()
-    for found in results.values():
-        if found["state"] == "refused":
-            why = re.sub(r"^\S+?:(\d+:)? ?(layer '[^']*' ?)?", "", found["why"])
-            names = re.findall(r"unknown layer type '(\w+)'|(?:: |; )(\w+): '", found["why"])
-            reasons.update({f"layer type {a or b}" for a, b in names} or {why[:90]})
     judges = Counter(f.get("judge", "") for f in results.values() if f["state"] == "agrees")
-    said = [
-        f"- {why.replace('|', '/')}: {count}" for why, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
-    ]
     return "\n".join(
         [
             "# What runs of people's networks",
@@ -111,11 +120,14 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
             "files and compares each output with real Caffe or, where that refuses the file, with OpenCV 4.12. Do not",
             "edit it by hand.",
             "",
+            f"Run at commits {commits(results)}.",
+            "",
             f"Of the files that agree, {judges['Caffe']} were judged by Caffe and {judges['OpenCV']} by OpenCV.",
             "",
             "- *agrees*: every output within 1e-4 of the judge's, relative to the blob's largest value",
             "- *only here*: it runs here, and no judge takes it",
-            "- *no network*: a fragment or a broken file, which Caffe refuses as well",
+            "- *no network*: a fragment or a broken file, which Caffe refuses as well; or one in which a layer of",
+            "  Caffe's own does not fit its bottoms, shown to Caffe alone where the file has layers that it lacks",
             "- *runs*: the share of the others that run",
             "- *own code*: of the refused, those with a `Python` layer of the author's module, which the collection",
             "  does not hold; `--python-layers DIR` runs such a layer for whoever has the module",
@@ -127,7 +139,11 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
             "",
             "How many files have each reason; one may have several.",
             "",
-            *said,
+            *reasons(results, "refused"),
+            "",
+            "## Why files are no networks",
+            "",
+            *reasons(results, "no network"),
             "",
         ]
     )
@@ -153,6 +169,8 @@ def main() -> None:
     folder = Path(args.folder)
     kinds = dict(line.split("\t")[:2] for line in args.index.read_text().splitlines()[1:]) if args.index else {}
     results: dict[str, dict[str, Any]] = json.loads(args.json.read_text()) if args.json.exists() else {}
+    ask = ["git", "-C", str(WORKER.parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
     again = set(filter(None, args.again.split(",")))
     files = [] if args.summary else sorted(p for p in folder.rglob("*") if p.suffix in (".prototxt", ".pbtxt"))
     for place, path in enumerate(files, 1):
@@ -160,6 +178,7 @@ def main() -> None:
         if (name in results and results[name]["state"] not in again) or not re.search(args.only, name):
             continue
         found = run(path, args)
+        found["commit"] = commit
         found["kind"] = kinds.get(name.split("/")[0], "")
         results[name] = found
         args.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")

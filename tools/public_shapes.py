@@ -182,6 +182,11 @@ def _candidates(now: Shape, error: Any) -> Iterator[Shape]:
             for b in small:
                 if b > a and len(small) <= 6:
                     yield (*now[:axis], now[axis] + b - a, *now[axis + 1 :])
+    for axis in range(2, len(now)):  # as many steps as are wanted, of an image that is read along an axis
+        for a in small:
+            for b in small:
+                if a != b and len(small) <= 8 and (now[axis] * b) % a == 0 and 0 < now[axis] * b // a <= 2048:
+                    yield (*now[:axis], now[axis] * b // a, *now[axis + 1 :])
     for shape in said:
         yield shape
         yield (now[0], *shape[1:])

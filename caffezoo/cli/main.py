@@ -18,7 +18,7 @@ import typer.main
 from caffezoo.cli.command import Given
 from caffezoo.cli.console import say
 from caffezoo.cli.numbers import joined
-from caffezoo.errors import ZooError
+from caffezoo.errors import OutOfMemoryError, ZooError
 from caffezoo.version import __version__
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -134,6 +134,10 @@ def main(argv: list[str] | None = None) -> None:
     except ZooError as error:
         say("error", error)
         sys.exit(error.exit_status)
+    except MemoryError as error:  # numpy says how much it asked for
+        asked = " ".join(str(error).split()) or "this needs more than there is"
+        say("error", OutOfMemoryError(asked, hint="a smaller batch or input needs less"))
+        sys.exit(OutOfMemoryError.exit_status)
     except KeyboardInterrupt:
         print("caffezoo: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -240,7 +240,7 @@ def _up_to(network: Network, index: int, top: str) -> Network:
     """Return the part that a layer's top depends on, without the layers behind it that may write into the same blob."""
     nodes = network.nodes[: index + 1]
     net = pb.NetParameter(layer=[node.layer.proto for node in nodes])
-    weights = {node.key: network.weights[node.key] for node in nodes if node.key in network.weights}
+    weights = {node.key: network.weights.held(node.key) for node in nodes if node.key in network.weights}
     inputs = {t.name for node in nodes if node.layer.is_input for t in node.tops}
     shapes = {name: shape for name, shape in network.inputs.items() if name in inputs}
     return cut(network.rewritten(net, network.prototxt.lines[: index + 1], weights, inputs=shapes), [top])

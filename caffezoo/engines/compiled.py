@@ -36,7 +36,7 @@ _DECIDING = ("engines", "net", "net/layers")
 
 def is_worth_keeping(network: Network) -> bool:
     """Whether a network is large enough for the cache, and no single blob too large to be exported."""
-    sizes = [blob.nbytes for blobs in network.weights.values() for blob in blobs]
+    sizes = [blob.nbytes for blobs in network.weights.all_held().values() for blob in blobs]
     return sum(sizes) >= MIN_WEIGHT_BYTES and max(sizes) <= MAX_BLOB_BYTES
 
 
@@ -69,21 +69,24 @@ def compiled_key(
     return digest.hexdigest()
 
 
-def load_compiled(core: Any, key: str, config: Mapping[str, Any]) -> Any | None:
-    """Return a compiled model from the cache; None where it is not there or cannot be loaded."""
+def load_compiled(core: Any, key: str, config: Mapping[str, Any]) -> tuple[Any, np.ndarray] | None:
+    """Return a compiled model from the cache, and the mapped file, which must outlive it: some weights stay there.
+
+    None where it is not there or cannot be loaded.
+    """
     import openvino
 
     file = _folder() / f"{key}.blob"
     try:
         if not file.is_file():
             return None
-        content = np.memmap(file, np.uint8, mode="r")
+        content = np.memmap(file, np.uint8, mode="c")  # OpenVINO shares only what may be written to, and does not write
         size = int.from_bytes(content[-_LENGTH_BYTES:].tobytes(), "little")
         if size != len(content) - _LENGTH_BYTES:
             raise ValueError("a part of it is missing")  # the runtime would read beyond its end
-        compiled = core.import_model(openvino.Tensor(content[:size]), "CPU", dict(config))
+        compiled = core.import_model(openvino.Tensor(content[:size], shared_memory=True), "CPU", dict(config))
         os.utime(file)
-        return compiled
+        return compiled, content
     except (OSError, RuntimeError, ValueError):
         with suppress(OSError):
             file.unlink()

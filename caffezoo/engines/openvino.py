@@ -80,8 +80,10 @@ class OpenVINOEngine(Engine):
                 runtime=f"openvino {version}",
                 device=self.device,
             )
-        compiled = load_compiled(core, key, config) if key is not None else None
-        if compiled is None:
+        found = load_compiled(core, key, config) if key is not None else None
+        if found is not None:
+            compiled, self._arrays["the cache's file"] = found
+        else:
             compiled = self._compiled(core, precision, config)
             if key is not None:
                 save_compiled(compiled, key)

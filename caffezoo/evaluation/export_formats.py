@@ -13,6 +13,7 @@ import numpy as np
 from caffezoo.engines.openvino import openvino_model
 from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
 from caffezoo.errors import EngineError, EngineUnavailableError, LoweringError, UsageError, WeightsFileError
+from caffezoo.evaluation.freed_memory import give_back_memory
 from caffezoo.evaluation.steady_file import SteadyFile
 from caffezoo.net.cutting import cut
 from caffezoo.net.folding import fold, folded_for
@@ -23,7 +24,8 @@ from caffezoo.net.transform import Transform
 Blobs = dict[str, np.ndarray]
 
 WHOLE_BYTES = 256 << 20
-"""Up to this size a written ONNX file is run whole: a runtime that reads it holds its weights two or three times."""
+"""Up to this size what was written is run whole: a runtime that reads an ONNX file holds its weights two or three
+times. The weights of a larger file are held against the network's, value by value, and run from there."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +273,10 @@ def _write_caffe_hdf5(network: Network, target: Path, options: ExportOptions) ->
 
 
 def _run_caffe_hdf5(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
+    if source.stat().st_size > WHOLE_BYTES:
+        _check_same(network, network.with_weights_file(source), source)
+        give_back_memory()
+        return run_network(network, options.outputs, inputs)
     return run_network(network.with_weights_file(source), options.outputs, inputs)
 
 
@@ -284,7 +290,18 @@ def _write_safetensors(network: Network, target: Path, options: ExportOptions) -
 def _run_safetensors(network: Network, source: Path, options: ExportOptions, inputs: Blobs) -> Blobs:
     from caffezoo.net.exports.arrays import read_safetensors
 
+    if source.stat().st_size > WHOLE_BYTES:
+        _check_same(network, read_safetensors(network, source), source)
+        give_back_memory()
+        return run_network(network, options.outputs, inputs)
     return run_network(read_safetensors(network, source), options.outputs, inputs)
+
+
+def _check_same(network: Network, read: Network, source: Path) -> None:
+    """Raise if a file's blobs are not the network's."""
+    for key in network.weights:
+        if not all(map(np.array_equal, network.weights[key], read.weights[key])):
+            raise EngineError("holds other weights than were written", where=str(source))
 
 
 def _write_coreml(network: Network, target: Path, options: ExportOptions) -> str:

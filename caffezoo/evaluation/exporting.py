@@ -11,7 +11,14 @@ import numpy as np
 
 from caffezoo.engines.seeding import hashed_uniform, seeded_inputs
 from caffezoo.errors import EngineError, UnknownNameError, UsageError, WeightsFileError, ZooError
-from caffezoo.evaluation.export_formats import FORMATS, Blobs, ExportFormat, ExportOptions, run_network
+from caffezoo.evaluation.export_formats import (
+    FORMATS,
+    Blobs,
+    ExportFormat,
+    ExportOptions,
+    run_network,
+)
+from caffezoo.evaluation.freed_memory import give_back_memory
 from caffezoo.net.graph import Network
 
 TOLERANCE = 1e-4
@@ -83,7 +90,9 @@ def export_verified(
     try:
         with TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as folder:
             written = Path(folder) / target.name
+            give_back_memory()
             what = form.write(network, written, options)
+            give_back_memory()
             largest = _difference(form, network, written, options, inputs, wanted)
             if not largest <= TOLERANCE:
                 raise EngineError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from google.protobuf.message import DecodeError
 from caffezoo.errors import WeightsFileError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.blobs import Blob
+from caffezoo.formats.stored_array import MIN_ARRAY_BYTES, KeptFile, StoredArray
 from caffezoo.formats.wire import DELIMITED, FIXED32, FIXED64, WireError, WireField, count_run, walk_fields
 
 MAX_AXES = 32
@@ -34,11 +36,15 @@ class BlobReader:
     """Read blobs of one file.
 
     The walk looks at the mapped file; packed values are read into arrays of their own, so that they are aligned,
-    outlive the file, and its pages do not count twice in memory. Without `values` they are not read at all.
+    outlive the file, and its pages do not count twice in memory. Without `values` they are not read at all; with a
+    `kept` file large ones stay there until they are asked for.
     """
 
-    def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO, values: bool = True) -> None:
+    def __init__(
+        self, path: str, buffer: mmap.mmap, file: io.FileIO, values: bool = True, kept: KeptFile | None = None
+    ) -> None:
         self._values = values
+        self._kept = kept
         self._path = path
         self._buffer = buffer
         self._file = file
@@ -83,7 +89,8 @@ class BlobReader:
         if wanted != data.size:
             raise self._error(f"{place}: shape {_shape_text(shape)} needs {wanted} values, the file has {data.size}")
         data = data.reshape(shape)
-        data.flags.writeable = False
+        if isinstance(data, np.ndarray):
+            data.flags.writeable = False
         return Blob(data, legacy)
 
     def _split_blob(self, outer: WireField) -> tuple[bytes, list[_Span], list[_Span], WireField | None]:
@@ -124,6 +131,10 @@ class BlobReader:
         counts = [(end - start) // (stride or itemsize) for start, end, stride in spans]
         if not self._values:
             return np.broadcast_to(np.float32(0), (sum(counts),))
+        if self._kept is not None and len(spans) == 1 and not spans[0][2] and dtype == "<f4":
+            start, end, _ = spans[0]
+            if end - start >= MIN_ARRAY_BYTES:
+                return cast("_Floats", StoredArray(self._kept, start, (counts[0],)))
         result = np.empty(sum(counts), np.float32)
         at = 0
         for (start, end, stride), count in zip(spans, counts, strict=True):

@@ -15,7 +15,8 @@ class Blob:
     Attributes
     ----------
     data : ndarray of float32
-        In the shape that the file gives; read-only.
+        In the shape that the file gives; read-only. Where values were to be read later, a large one is a
+        :class:`~caffezoo.formats.stored_array.StoredArray` of that shape.
     legacy : bool
         The shape came from num/channels/height/width, so a bias of N values is (1, 1, 1, N).
     """

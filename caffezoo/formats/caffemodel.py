@@ -18,6 +18,7 @@ from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
 from caffezoo.formats.caffemodel_writer import write_caffemodel
 from caffezoo.formats.legacy_v0 import V0_TYPES
 from caffezoo.formats.signature import HDF5_NAME, identify, remedy
+from caffezoo.formats.stored_array import CAN_READ_LATER, MIN_FILE_BYTES, KeptFile
 from caffezoo.formats.upgrade import TYPE_OF_V1_NUMBER, V1_TYPE_NAMES
 from caffezoo.formats.wire import DELIMITED, VARINT, WireError, WireField, walk_fields
 
@@ -37,7 +38,7 @@ _V1_V0_LAYER, _V1_NAME, _V1_TYPE, _V1_BLOBS = 1, 4, 5, 6
 _V0_NAME, _V0_TYPE, _V0_BLOBS = 1, 2, 50
 
 
-def read_weights(path: str | PathLike[str], *, values: bool = True) -> WeightsFile:
+def read_weights(path: str | PathLike[str], *, values: bool = True, later: bool = False) -> WeightsFile:
     """Read a caffemodel or an HDF5 weights file, whichever the first bytes say it is.
 
     Parameters
@@ -45,6 +46,9 @@ def read_weights(path: str | PathLike[str], *, values: bool = True) -> WeightsFi
     path : path
     values : bool
         False checks all the same but leaves a caffemodel's values on the disk: blobs have their shapes and read 0.
+    later : bool
+        Values of large blobs of large caffemodels may be read when they are asked for; see
+        :mod:`~caffezoo.formats.stored_array`.
 
     Raises
     ------
@@ -68,7 +72,10 @@ def read_weights(path: str | PathLike[str], *, values: bool = True) -> WeightsFi
             Path(name).open("rb", buffering=0) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer,
         ):
-            return _Reader(name, buffer, file, values).read()
+            kept = None
+            if later and values and CAN_READ_LATER and len(buffer) >= MIN_FILE_BYTES:
+                kept = KeptFile(name, file.fileno())
+            return _Reader(name, buffer, file, values, kept).read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise WeightsFileError(f"cannot read the weights: {reason}", where=name) from None
@@ -77,10 +84,12 @@ def read_weights(path: str | PathLike[str], *, values: bool = True) -> WeightsFi
 class _Reader:
     """One reading of one file."""
 
-    def __init__(self, path: str, buffer: mmap.mmap, file: io.FileIO, values: bool) -> None:
+    def __init__(
+        self, path: str, buffer: mmap.mmap, file: io.FileIO, values: bool, kept: KeptFile | None = None
+    ) -> None:
         self._path = path
         self._buffer = buffer
-        self._blobs = BlobReader(path, buffer, file, values)
+        self._blobs = BlobReader(path, buffer, file, values, kept)
         self._size = len(buffer)
         self._layer = ""
         self._warnings: list[str] = []

@@ -34,7 +34,7 @@ PASSED_OVER: dict[str, frozenset[str]] = {
     }),
     "BatchNormParameter": frozenset({"filler", "stats_batch_size", "slope_filler"}),
     "ParamSpec": frozenset({"init_blob", "regularization_type"}),
-    "FillerParameter": frozenset({"alpha", "values", "file", "diag_val"}),
+    "FillerParameter": frozenset({"alpha", "values", "file"}),
     "PythonParameter": frozenset({"share_in_parallel"}),
 }  # fmt: skip
 

@@ -4,8 +4,8 @@ A binary file's layer goes to the first layer of the network that has its name, 
 (``Net::CopyTrainedLayersFrom``); of several in one file the last stays. Number and shapes of blobs must be the
 network's (``Blob::ShapeEquals``): only the four legacy dimensions of a binary file may have ones before them, and
 nothing is reinterpreted because it has as many values. Caffe leaves a layer that the file lacks at its filler: a net
-with random weights and no error. Here a layer without its blobs is an error; layers that only the file has are
-reported.
+with random weights and no error. Here a layer without its blobs is an error, unless its prototxt states them as a
+diagonal; layers that only the file has are reported.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from caffezoo.errors import BindingError
 from caffezoo.formats.blobs import Blob, LayerBlobs, WeightsFile
+from caffezoo.net.diagonal import stated_blobs
 from caffezoo.net.layer import Shape
 from caffezoo.net.node import BlobPlace, Node, check_finite, shared_blobs
 
@@ -29,7 +30,8 @@ class Binding:
     Attributes
     ----------
     weights : dict of str to tuple of ndarray
-        Blobs of every layer that owns any, by :attr:`Node.key`, float32, of the network's shapes.
+        Blobs of every layer that owns any, by :attr:`Node.key`, float32, of the network's shapes; as the file's
+        reader holds them.
     unused : tuple of str
         Layers of the file with blobs that the network has no layer for.
     notes : tuple of str
@@ -76,7 +78,12 @@ def bind(nodes: Sequence[Node], file: WeightsFile, left_out: Collection[str] = (
             notes.append(f"{file.path}: layer '{entry.name}' stands twice; its last blobs are taken, as in Caffe")
         filled.add(node.key)
         for i, blob in enumerate(entry.blobs):
-            values[owners.get((node.key, i), (node.key, i))] = blob.data
+            values[owners.get((node.key, i), (node.key, i))] = _fitted(node, i, blob)
+    for node in nodes:
+        stated = None if node.key in filled or node.key in faults else stated_blobs(node)
+        if stated is not None:
+            values.update({(node.key, i): blob for i, blob in enumerate(stated)})
+            notes.append(f"{file.path}: lacks layer '{node.name}'; it has the diagonal that the prototxt states")
     weights: dict[str, tuple[np.ndarray, ...]] = {}
     for node in nodes:
         if node.blob_shapes and node.key not in faults:
@@ -114,12 +121,19 @@ def _check(node: Node, entry: LayerBlobs, file_format: str, owners: Mapping[Blob
             )
             raise BindingError(message, where=node.layer.label)
     for i, (shape, blob) in enumerate(zip(wanted, found, strict=False)):
-        if not _equals(shape, blob):
+        if not _equals(shape, blob) and node.layer.fit_blob(i, blob.data, shape) is None:
             message = f"blob {i} has shape {list(blob.data.shape)} in the file, wanted {list(shape)}"
             same = math.prod(shape) == blob.data.size
             hint = "as many values in another layout: Caffe refuses them too; was the file converted?" if same else None
             raise BindingError(message, where=node.layer.label, hint=hint)
-        check_finite(blob.data, i, node.layer.label)
+        check_finite(np.asarray(blob.data), i, node.layer.label)
+
+
+def _fitted(node: Node, index: int, blob: Blob) -> np.ndarray:
+    """Return a file's blob as the layer takes it."""
+    shape = node.blob_shapes[index]
+    made = None if _equals(shape, blob) else node.layer.fit_blob(index, blob.data, shape)
+    return blob.data if made is None else made
 
 
 def _equals(wanted: Shape, blob: Blob) -> bool:

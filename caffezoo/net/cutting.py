@@ -43,5 +43,5 @@ def cut(network: Network, outputs: Iterable[str]) -> Network:
         return network
     kept = [network.nodes[i].key for i in need.layers]
     keys = layer_keys(layer.name for layer in net.layer)
-    weights = {new: network.weights[old] for new, old in zip(keys, kept, strict=True) if old in network.weights}
+    weights = {new: network.weights.held(old) for new, old in zip(keys, kept, strict=True) if old in network.weights}
     return network.rewritten(net, [network.prototxt.lines[i] for i in need.layers], weights, inputs=shapes)

@@ -19,9 +19,11 @@ import numpy as np
 from caffezoo.errors import BindingError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.layer_keys import layer_keys
+from caffezoo.formats.stored_array import StoredArray
 from caffezoo.net.cutting import cut
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import Affine, BlobId, Layer
+from caffezoo.net.layer_weights import Held, LayerWeights
 from caffezoo.net.registry import make_layer
 
 
@@ -50,17 +52,22 @@ class Folding:
 class _Item:
     """A layer in the working graph; wiring by blob version."""
 
-    def __init__(self, node: Node, blobs: tuple[np.ndarray, ...], line: int) -> None:
+    def __init__(self, node: Node, weights: LayerWeights, line: int) -> None:
         self.key = node.key
         self.layer: Layer = node.layer
-        self.blobs = blobs
+        self.held: tuple[Held, ...] = weights.held(node.key)
         self.bottoms = list(node.bottoms)
         self.tops = list(node.tops)
         self.line = line
 
+    @property
+    def blobs(self) -> tuple[np.ndarray, ...]:
+        """Its blobs; what is in a file is read, and not kept."""
+        return tuple(blob.read() if isinstance(blob, StoredArray) else blob for blob in self.held)
+
     def replace(self, proto: pb.LayerParameter, blobs: tuple[np.ndarray, ...]) -> None:
         self.layer = make_layer(proto, self.layer.where, self.layer.phase)
-        self.blobs = blobs
+        self.held = blobs
 
 
 def fold(network: Network) -> Folding:
@@ -73,10 +80,10 @@ def fold(network: Network) -> Folding:
     """
     items = []
     for node, line in zip(network.nodes, network.prototxt.lines, strict=True):
-        blobs = network.weights.get(node.key, ())
-        if len(blobs) != len(node.blob_shapes):
+        item = _Item(node, network.weights, line)
+        if len(item.held) != len(node.blob_shapes):
             raise BindingError("has no weights to fold", where=node.layer.label)
-        items.append(_Item(node, blobs, line))
+        items.append(item)
     channels = {b: s[1] for n in network.nodes for b, s in zip(n.tops, n.top_shapes, strict=True) if len(s) > 1}
     shared = _shared_layers(network)
     work = _Work(items, channels, shared)
@@ -92,7 +99,7 @@ def fold(network: Network) -> Folding:
         proto.top.extend(t.name for t in item.tops if t.name)
         net.layer.append(proto)
     keys = layer_keys(item.layer.name for item in left)
-    weights = {key: item.blobs for key, item in zip(keys, left, strict=True) if item.blobs}
+    weights = {key: item.held for key, item in zip(keys, left, strict=True) if item.held}
     result = network.rewritten(net, [item.line for item in left], weights, inputs=network.inputs)
     return Folding(result, tuple(work.folded), tuple(work.collapsed), tuple(work.kept.items()))
 
@@ -129,6 +136,8 @@ class _Work:
 
     def affine(self, item: _Item) -> Affine | None:
         """Return the item's map, if it is a layer of one bottom and top that owns its blobs."""
+        if type(item.layer).affine is Layer.affine:
+            return None  # not one of the kinds that are: its blobs need not be read
         if len(item.bottoms) != 1 or len(item.tops) != 1 or item.bottoms[0] not in self.channels:
             return None
         return item.layer.affine(item.blobs, self.channels[item.bottoms[0]])

@@ -25,6 +25,7 @@ from caffezoo.formats.prototxt import Prototxt, parse_prototxt, read_prototxt
 from caffezoo.net.binding import bind
 from caffezoo.net.given_shapes import with_given_inputs
 from caffezoo.net.layer import BlobId, Shape
+from caffezoo.net.layer_weights import LayerWeights
 from caffezoo.net.node import Node, Weights, check_finite, check_sizes, shared_blobs
 from caffezoo.net.refusals import check_fields, check_layers, check_types, surplus_params
 from caffezoo.net.registry import is_known, make_layer
@@ -54,8 +55,9 @@ class Network:
         Tops of the input layers.
     outputs : tuple of str
         Blobs that no layer reads, in order; Caffe's net outputs. Those that layers would only write to files too.
-    weights : mapping of str to tuple of ndarray
-        Empty until weights are bound.
+    weights : LayerWeights
+        Mapping of :attr:`Node.key` to a tuple of ndarray; empty until weights are bound. Large blobs of a large file
+        are read when they are asked for, each time that nobody else has them.
     notes : tuple of str
         Warnings of the file, the upgrade and the binding.
 
@@ -88,17 +90,22 @@ class Network:
         shared_blobs(self.nodes)
         read = {b for node in self.nodes for b in node.bottoms if not node.layer.writes}
         self.outputs = tuple(t.name for node in self.nodes for t in node.named_tops if t not in read)
-        self.weights: Mapping[str, tuple[np.ndarray, ...]] = _read_only(weights or {})
+        self.weights = LayerWeights(weights)
         for node in self.nodes:
             if node.key in self.weights:
-                node.check_blobs(self.weights[node.key])
+                node.check_blobs(self.weights.held(node.key))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "inputs": dict(self.inputs), "weights": dict(self.weights)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.inputs, self.weights = MappingProxyType(state["inputs"]), MappingProxyType(state["weights"])
+        self.inputs, self.weights = MappingProxyType(state["inputs"]), LayerWeights(state["weights"])
+
+    def __copy__(self) -> Network:
+        other = object.__new__(type(self))  # not by way of its state, for which every blob would be read
+        other.__dict__.update(self.__dict__)
+        return other
 
     @classmethod
     def load(
@@ -154,7 +161,7 @@ class Network:
         ------
         WeightsFileError, BindingError
         """
-        bound = bind(self.nodes, read_weights(path), self.prototxt.left_out)
+        bound = bind(self.nodes, read_weights(path, later=True), self.prototxt.left_out)
         return self._with(bound.weights, bound.notes)
 
     def with_weights(self, weights: Weights) -> Network:
@@ -174,7 +181,7 @@ class Network:
 
     def _with(self, weights: Weights, notes: Iterable[str] = ()) -> Network:
         other = copy.copy(self)
-        other.weights = _read_only(weights)
+        other.weights = LayerWeights(weights)
         other.notes = tuple(dict.fromkeys((*self.notes, *notes)))
         return other
 
@@ -312,7 +319,3 @@ class Network:
         if override:
             raise UnknownNameError("input", next(iter(override)), inputs, where=self.path)
         return tuple(nodes)
-
-
-def _read_only(weights: Weights) -> Mapping[str, tuple[np.ndarray, ...]]:
-    return MappingProxyType({key: tuple(blobs) for key, blobs in weights.items()})

@@ -159,6 +159,10 @@ class Layer:
         """Return the shapes of the learned blobs in Caffe's order."""
         return []
 
+    def fit_blob(self, index: int, value: np.ndarray, shape: Shape) -> np.ndarray | None:
+        """Return a stored blob of another shape made to fit, where Caffe's layer does so; None where it refuses it."""
+        return None
+
     def parameter_count(self, bottoms: Sequence[Shape]) -> int:
         """Return the number of learned values, as publications count them."""
         return sum(math.prod(s) for s in self.blob_shapes(bottoms))

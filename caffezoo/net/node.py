@@ -11,8 +11,9 @@ import numpy as np
 from caffezoo.errors import BindingError, ShapeError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.layer import BlobId, Layer, Shape
+from caffezoo.net.layer_weights import Held
 
-Weights = Mapping[str, Sequence[np.ndarray]]
+Weights = Mapping[str, Sequence[Held]]
 """Blobs by :attr:`Node.key`, in Caffe's order."""
 
 MAX_BLOB_VALUES = 2**31 - 1
@@ -57,7 +58,7 @@ class Node:
     def parameter_count(self) -> int:
         return self.layer.parameter_count(self.bottom_shapes)
 
-    def check_blobs(self, blobs: Sequence[np.ndarray]) -> None:
+    def check_blobs(self, blobs: Sequence[Held]) -> None:
         """Raise if these cannot be the layer's blobs at its present shapes.
 
         Raises

@@ -196,7 +196,7 @@ def _engine_part(
             outputs[blob] = f"{names[blob]}/out"
             net.layer.add(name=f"{names[blob]}/copy", type="Split", bottom=[names[blob]], top=[outputs[blob]])
             lines.append(0)
-    weights = {node.key: network.weights[node.key] for node in members if node.key in network.weights}
+    weights = {node.key: network.weights.held(node.key) for node in members if node.key in network.weights}
     part = network.rewritten(net, lines, weights)
     varying = {blob: rows[blob] for blob in kept if blob in rows}
     return EnginePart(part, {blob: names[blob] for blob in read}, outputs, varying)

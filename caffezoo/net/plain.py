@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
 from caffezoo.errors import LoweringError
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.graph import Network, Node
 from caffezoo.net.layer import BlobId, Layer
+from caffezoo.net.layer_weights import Held
 from caffezoo.net.registry import make_layer
 
 
@@ -28,7 +27,7 @@ def to_plain(network: Network) -> Network:
     """
     plain = pb.NetParameter()
     lines: list[int] = []
-    weights: dict[str, Sequence[np.ndarray]] = dict(network.weights)
+    weights: dict[str, Sequence[Held]] = dict(network.weights.all_held())
     names = _blob_names(network)
     for node, line in zip(network.nodes, network.prototxt.lines, strict=True):
         if node.layer.is_input:

@@ -62,21 +62,23 @@ def check_fields(prototxt: Prototxt) -> tuple[str, ...]:
     """
     used = set(prototxt.lines)
 
+    def read(stray: StrayField) -> bool:
+        own, name = layer_class(stray.layer_type), stray.field.name
+        if own is None or not stray.is_layers_own:
+            return False
+        own_message = own.own_fields is not None and own.param_name == name
+        return own_message or name in own.other_fields or name in own.idle_fields
+
     def matters(stray: StrayField) -> bool:
         if stray.layer_line is None:
             return True
         own = layer_class(stray.layer_type)
         foreign = own is None or not own.__module__.startswith("caffezoo.")
-        name = stray.field.name
-        read = own is not None and (
-            (own.own_fields is not None and own.param_name == name)
-            or name in own.idle_fields
-            or name in own.other_fields
-        )
-        return stray.layer_line in used and not (stray.is_layers_own and (foreign or read))
+        return stray.layer_line in used and not (stray.is_layers_own and foreign)
 
-    refuse([stray for stray in prototxt.strays if matters(stray)], prototxt.path)
-    return tuple(stray.warning(prototxt.path) for stray in prototxt.strays)
+    strays = [stray for stray in prototxt.strays if not read(stray)]
+    refuse([stray for stray in strays if matters(stray)], prototxt.path)
+    return tuple(stray.warning(prototxt.path) for stray in strays)
 
 
 def check_layers(prototxt: Prototxt) -> None:

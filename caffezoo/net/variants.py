@@ -66,4 +66,4 @@ def with_other_rounding(network: Network) -> Network:
         net.layer.append(other if other is not None else node.layer.proto)
     if not changed:
         raise NetworkError("no layer of it counts windows", where=network.path)
-    return network.rewritten(net, network.prototxt.lines, dict(network.weights), inputs=network.inputs)
+    return network.rewritten(net, network.prototxt.lines, network.weights, inputs=network.inputs)

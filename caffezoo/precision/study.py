@@ -235,7 +235,7 @@ def weight_bytes(classifier: Classifier) -> int:
         width = 2
     else:
         width = _BYTES[arithmetic_of(engine.precision)]
-    values = sum(blob.size for blobs in engine.network.weights.values() for blob in blobs)
+    values = sum(blob.size for blobs in engine.network.weights.all_held().values() for blob in blobs)
     return width * values
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from caffezoo.errors import TrainingError, UnknownNameError
 from caffezoo.formats import caffe_pb2 as pb
+from caffezoo.net.diagonal import diagonal
 from caffezoo.net.graph import Network
 from caffezoo.net.layer import Shape
 from caffezoo.net.node import shared_blobs
@@ -47,7 +48,7 @@ def fill(filler: pb.FillerParameter, shape: Sequence[int], rng: np.random.Genera
 
 def is_constant(filler: pb.FillerParameter) -> bool:
     """Whether it gives the same values every time."""
-    return filler.type in ("constant", "bilinear")
+    return filler.type in ("constant", "bilinear", "diagonal")
 
 
 def filled_weights(network: Network, seed: int | None) -> dict[str, tuple[np.ndarray, ...]]:
@@ -133,6 +134,10 @@ def _bilinear(filler: pb.FillerParameter, shape: Shape, rng: np.random.Generator
     return np.broadcast_to(np.outer(line, line), shape)
 
 
+def _diagonal(filler: pb.FillerParameter, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    return diagonal(filler, shape)
+
+
 FILLERS: dict[str, Filler] = {
     "constant": _constant,
     "gaussian": _gaussian,
@@ -141,4 +146,5 @@ FILLERS: dict[str, Filler] = {
     "msra": _msra,
     "positive_unitball": _positive_unitball,
     "bilinear": _bilinear,
+    "diagonal": _diagonal,
 }

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,19 @@ def test_the_help_says_what_arguments_are(capsys):
     with pytest.raises(SystemExit):
         main(["show", "--help"])
     assert "or a prototxt and its weights" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the address space")
+def test_what_memory_does_not_hold_is_one_line(tmp_path: Path) -> None:
+    import resource
+
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'input: "data" input_shape { dim: 1 dim: 3072 } layer { name: "l" type: "InnerProduct" bottom: "data" '
+        'top: "y" inner_product_param { num_output: 690000 } }'  # weights of 7.9 GiB
+    )
+    limit = 6 << 30
+    done = run("time", str(net), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("caffezoo: error: Unable to allocate 7.90 GiB")
+    assert "Traceback" not in done.stderr

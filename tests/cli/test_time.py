@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from caffezoo.cli.main import main
+from caffezoo.report.rows import TimeRow
 from caffezoo.report.store import Store
 from tests.engines.networks import SMALL
 from tests.timing.test_binary import caffe  # noqa: F401
@@ -77,14 +78,18 @@ def test_a_measurement_with_a_large_spread_is_made_again(
 ) -> None:
     record = ["--net", prototxt, *QUICK, "--record", "--results", str(tmp_path)]
     assert run(*record) == 0
-    assert run(*record, "--max-spread", "100000") == 0
     (row,) = Store(tmp_path).time().rows
-    assert row.forward_spread_ms is not None
     assert row.forward_ms is not None
-    percent = 100 * row.forward_spread_ms / row.forward_ms
-    assert percent > 0
-    assert run(*record, "--max-spread", str(percent / 2)) == 0
-    assert len(Store(tmp_path).time().rows) == 2
+    held = tmp_path / "held"
+    held.mkdir()
+    # How large the spread of a measurement is, and whether it is 0, is the machine's affair.
+    values = {**row.model_dump(exclude={"run"}), "forward_spread_ms": row.forward_ms / 2}
+    Store(held).append([TimeRow.make(values, "test")])
+    record[-1] = str(held)
+    assert run(*record, "--max-spread", "60") == 0
+    assert len(Store(held).time().rows) == 1
+    assert run(*record, "--max-spread", "40") == 0
+    assert len(Store(held).time().rows) == 2
     assert run("--net", prototxt, *QUICK, "--max-spread", "5") == 2
     assert "--max-spread is percent above 0, and for --record" in capsys.readouterr().err
 

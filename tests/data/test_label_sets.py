@@ -6,6 +6,7 @@ import pytest
 
 from caffezoo.data.label_sets import label_set, published_labels, real_labels, validation_labels, validation_number
 from caffezoo.errors import DataError, UnknownNameError
+from tests.weights.registry import shared_cache
 
 
 def test_numbers_of_validation_images() -> None:
@@ -26,7 +27,8 @@ def test_the_published_set_is_numbered_as_the_network_does() -> None:
 
 
 @pytest.mark.registry
-def test_the_packages_agree_with_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_packages_agree_with_the_zoo(tmp_path_factory: pytest.TempPathFactory) -> None:
+    shared_cache(tmp_path_factory)
     assert published_labels() == validation_labels()
     real = real_labels()
     assert sum(not labels for labels in real) == 3163

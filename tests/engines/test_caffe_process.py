@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 from caffezoo.engines.caffe_process import CaffeProcess, abort_message, find_caffe_python
 from caffezoo.errors import CaffeAbortError, EngineError, EngineUnavailableError
 from tests.oracle import oracle_python, requires_caffe
+from tests.scripts import python_script
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }\n'
 CONVOLUTION = INPUT + (
@@ -28,12 +28,6 @@ BLOBS = {"c": [np.ones((3, 2, 3, 3), np.float32), np.arange(3, dtype=np.float32)
 def caffe() -> Iterator[CaffeProcess]:
     with CaffeProcess(oracle_python(), threads=1) as process:
         yield process
-
-
-def script(path: Path, text: str) -> str:
-    path.write_text(f"#!{sys.executable}\n{text}")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
 
 
 @requires_caffe
@@ -169,7 +163,7 @@ def test_the_python_is_looked_for_where_it_was_said(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_python_without_caffe_is_named(tmp_path: Path, text: str, words: str) -> None:
-    python = script(tmp_path / "python", text)
+    python = python_script(tmp_path / "python", text)
     with pytest.raises(EngineUnavailableError, match=words) as caught:
         CaffeProcess(python, start_timeout_s=2)
     assert python in str(caught.value)

@@ -12,7 +12,7 @@ from caffezoo.engines.seeding import seeded_inputs, seeded_weights
 from caffezoo.errors import EngineError, UnknownNameError, UsageError
 from caffezoo.evaluation import export_formats
 from caffezoo.evaluation.export_formats import FORMATS, ExportOptions, run_network
-from caffezoo.evaluation.exporting import export_verified
+from caffezoo.evaluation.exporting import export_inputs, export_verified
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
 from tests.precision.networks import small_network
@@ -143,3 +143,18 @@ def test_a_large_onnx_file_is_held_against_the_network_by_parts(
     (tmp_path / "b.onnx").write_bytes(damaged)
     with pytest.raises(EngineError, match="holds other weights"):
         FORMATS["onnx"].run(network, tmp_path / "b.onnx", ExportOptions(("y",)), {"x": np.zeros((1, 100), np.float32)})
+
+
+@pytest.mark.parametrize("name", ["caffe-hdf5", "safetensors"])
+def test_large_files_of_weights_are_held_against_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip({"caffe-hdf5": "h5py", "safetensors": "safetensors"}[name])
+    network = small_network()
+    monkeypatch.setattr(export_formats, "WHOLE_BYTES", 0)
+    options = ExportOptions(network.outputs)
+    file = target(tmp_path, name)
+    assert export_verified(network, name, file, options).largest == 0
+    other = {key: [*blobs[:-1], blobs[-1] + 1] for key, blobs in network.weights.items()}
+    with pytest.raises(EngineError, match="holds other weights"):
+        FORMATS[name].run(network.with_weights(other), file, options, export_inputs(network, options))

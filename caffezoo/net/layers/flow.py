@@ -1,4 +1,4 @@
-"""Layers of optical flow: Correlation, FlowWarp and Warp."""
+"""Layers of optical flow: Correlation, Correlation1D, FlowWarp and Warp."""
 
 from __future__ import annotations
 
@@ -32,38 +32,63 @@ class Correlation(Layer):
     bottom_count = (2, 2)
     in_place_allowed = False
 
-    def shifts(self) -> list[int]:
+    def shifts(self) -> list[tuple[int, int]]:
+        """Return the displacements, rows and columns."""
+        line = self._line()
+        if len(line) ** 2 > MOST_SHIFTS:
+            self.fail(f"{len(line) ** 2} displacements are more than {MOST_SHIFTS}")
+        return [(row, column) for row in line for column in line]
+
+    def _line(self) -> list[int]:
         """Return the displacements along an axis."""
         step = int(self.param.stride_2)
         if step < 1 or self.param.stride_1 < 1 or self.param.kernel_size % 2 == 0:
             self.fail("strides must be positive, and kernel_size odd")
         radius = int(self.param.max_displacement) // step
-        if (2 * radius + 1) ** 2 > MOST_SHIFTS:
-            self.fail(f"{(2 * radius + 1) ** 2} displacements are more than {MOST_SHIFTS}")
+        if 2 * radius + 1 > MOST_SHIFTS:
+            self.fail(f"{2 * radius + 1} displacements along an axis are more than {MOST_SHIFTS}")
         return [step * i for i in range(-radius, radius + 1)]
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         a, b = bottoms
         if len(a) != 4 or a != b:
             self.fail(f"takes two maps of one shape, has {a} and {b}")
+        self._check_direction()
+        pads, starts, kernel = self._pads(), self._starts(), int(self.param.kernel_size)
+        spans = [d + before + behind for d, (before, behind) in zip(a[2:], pads, strict=True)]
+        border = [2 * (start - extra + kernel // 2) for start, extra in zip(starts, self._extra(), strict=True)]
+        size = [
+            -(-(d - e - c) // int(self.param.stride_1)) for d, e, c in zip(spans, self._extra(), border, strict=True)
+        ]
+        if min(size) < 1:
+            self.fail(f"displacements and kernel do not fit into maps {a}")
+        return [(a[0], len(self.shifts()), *size)]
+
+    def _check_direction(self) -> None:
         if self.param.single_direction or self.param.do_abs:
             self.fail("single_direction and do_abs are not supported")
-        border = int(self.param.max_displacement) + int(self.param.kernel_size) // 2
-        size = [-(-(d + 2 * int(self.param.pad) - 2 * border) // int(self.param.stride_1)) for d in a[2:]]
-        return [(a[0], len(self.shifts()) ** 2, *size)]
+
+    def _extra(self) -> tuple[int, int]:
+        """Return further rows above and columns on the left that displacements reach into."""
+        return 0, 0
+
+    def _pads(self) -> list[tuple[int, int]]:
+        """Return the rows before and behind the maps, and the columns."""
+        pad = int(self.param.pad)
+        return [(pad, pad), (pad, pad)]
 
     def _starts(self) -> tuple[int, int]:
-        """Return the first patch's corner in the padded map, and the patch's side."""
-        kernel = int(self.param.kernel_size)
-        return int(self.param.max_displacement), kernel
+        """Return row and column of the first patch's corner in the padded map."""
+        return int(self.param.max_displacement), int(self.param.max_displacement)
 
     def onnx(self, scope: LayerScope) -> list[str]:
-        (_, _, out_h, out_w), pad = scope.top_shapes[0], int(self.param.pad)
-        start, kernel = self._starts()
+        (_, _, out_h, out_w), pads = scope.top_shapes[0], self._pads()
+        start, kernel = self._starts(), int(self.param.kernel_size)
         step, channels = int(self.param.stride_1), scope.bottom_shapes[0][1]
-        a, b = (
-            scope.op("Pad", x, scope.ints([0, 0, pad, pad] * 2), scope.const(0.0)) if pad else x for x in scope.bottoms
-        )
+        a, b = scope.bottoms
+        if any(p for pair in pads for p in pair):
+            sides = scope.ints([0, 0, *(p[0] for p in pads), 0, 0, *(p[1] for p in pads)])
+            a, b = (scope.op("Pad", x, sides, scope.const(0.0)) for x in (a, b))
         spans = [(n - 1) * step + kernel for n in (out_h, out_w)]
         axes = scope.ints([2, 3])
 
@@ -71,39 +96,71 @@ class Correlation(Layer):
             first, last = [row, column], [row + spans[0], column + spans[1]]
             return scope.op("Slice", x, scope.ints(first), scope.ints(last), axes)
 
-        still, found = part(a, start, start), []
-        for row in self.shifts():
-            for column in self.shifts():
-                moved = part(b, start + row, start + column)
-                if self.param.correlation_type == pb.CorrelationParameter.MULTIPLY:
-                    y = scope.op("Mul", still, moved)
-                else:
-                    y = scope.op("Abs", scope.op("Sub", still, moved))
-                found.append(scope.op("ReduceSum", y, scope.ints([1]), keepdims=1))
+        still, found = part(a, *start), []
+        for row, column in self.shifts():
+            moved = part(b, start[0] + row, start[1] + column)
+            if self.param.correlation_type == pb.CorrelationParameter.MULTIPLY:
+                y = scope.op("Mul", still, moved)
+            else:
+                y = scope.op("Abs", scope.op("Sub", still, moved))
+            found.append(scope.op("ReduceSum", y, scope.ints([1]), keepdims=1))
         y = scope.op("Concat", *found, axis=1)
         if kernel > 1 or step > 1:
             y = scope.op("AveragePool", y, kernel_shape=[kernel, kernel], strides=[step, step])
         return [scope.op("Mul", y, scope.const(1 / channels))]
 
     def torch(self, scope: TorchScope) -> Compute:
-        torch, F, pad = scope.torch, scope.F, int(self.param.pad)
-        (_, _, out_h, out_w), (start, kernel) = scope.top_shapes[0], self._starts()
+        torch, F, (rows, columns) = scope.torch, scope.F, self._pads()
+        (_, _, out_h, out_w), start, kernel = scope.top_shapes[0], self._starts(), int(self.param.kernel_size)
         step, shifts = int(self.param.stride_1), self.shifts()
         high, wide = ((n - 1) * step + kernel for n in (out_h, out_w))
         product = self.param.correlation_type == pb.CorrelationParameter.MULTIPLY
 
         def compute(own: Any, a: Any, b: Any) -> list[Any]:
-            a, b = (F.pad(x, (pad, pad, pad, pad)) for x in (a, b))
-            still = a[:, :, start : start + high, start : start + wide]
+            a, b = (F.pad(x, (*columns, *rows)) for x in (a, b))
+            still = a[:, :, start[0] : start[0] + high, start[1] : start[1] + wide]
             found = []
-            for row in shifts:
-                for column in shifts:
-                    top, left = start + row, start + column
-                    moved = b[:, :, top : top + high, left : left + wide]
-                    found.append((still * moved if product else (still - moved).abs()).mean(1))
+            for row, column in shifts:
+                top, left = start[0] + row, start[1] + column
+                moved = b[:, :, top : top + high, left : left + wide]
+                found.append((still * moved if product else (still - moved).abs()).mean(1))
             return [F.avg_pool2d(torch.stack(found, 1), kernel, step)]
 
         return compute
+
+
+@register("Correlation1D")
+class Correlation1D(Correlation):
+    """Correlation at displacements along rows only, for disparities (``correlation_layer1d.cu`` of DispNet, Mayer et
+    al., 2016).
+
+    With ``single_direction`` 1 they run over ``0 .. max_displacement``; with -1 the source takes as many, from one step
+    below ``-max_displacement`` to one step below 0. Only columns are padded.
+    """
+
+    def _check_direction(self) -> None:
+        if self.param.do_abs or not -1 <= self.param.single_direction <= 1:
+            self.fail("do_abs is not supported, and single_direction is -1, 0 or 1")
+        if self.param.single_direction < 0 and self.param.pad < self.param.stride_2:
+            self.fail("single_direction -1 takes a pad of stride_2 or more: the source reads beyond its maps otherwise")
+
+    def shifts(self) -> list[tuple[int, int]]:
+        line = self._line()
+        if self.param.single_direction:
+            right = [c for c in line if c >= 0]
+            step = int(self.param.stride_2)
+            line = right if self.param.single_direction > 0 else [c - right[-1] - step for c in right]
+        return [(0, column) for column in line]
+
+    def _extra(self) -> tuple[int, int]:
+        return 0, int(self.param.stride_2) if self.param.single_direction < 0 else 0
+
+    def _pads(self) -> list[tuple[int, int]]:
+        pad = int(self.param.pad)
+        return [(0, 0), (pad + self._extra()[1], pad)]
+
+    def _starts(self) -> tuple[int, int]:
+        return 0, int(self.param.max_displacement) + self._extra()[1]
 
 
 class Sampling(Layer):

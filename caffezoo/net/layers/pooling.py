@@ -72,7 +72,8 @@ class Pooling(Layer):
     With padding, a last window that would start beyond ``H + p`` is dropped. An average divides by the positions before
     ``H + p``, so padding counts and what hangs over the padded image does not. Rounding down is spelled
     ``round_mode: FLOOR`` by BVLC and ``ceil_mode: false`` by forks. A second top of MAX holds h * W + w of the maximum.
-    A bottom of five axes, which BVLC refuses and forks for volumes take, is pooled over three alike.
+    A bottom of five axes, which BVLC refuses and forks for volumes take, is pooled over three alike; their ``dilation``
+    is 1.
     STOCHASTIC draws at TRAIN; at TEST it is ``sum x^2 / sum x``, 0 where the sum is not positive, as Caffe has it on a
     GPU (``pooling_layer.cu``; its CPU has none).
     """
@@ -81,6 +82,8 @@ class Pooling(Layer):
     top_count = (1, 2)
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if any(d != 1 for d in self.param.dilation):
+            self.fail("dilation other than 1 is not supported")
         if len(bottoms[0]) == 5:
             return self._volume().top_shapes(bottoms)
         if len(bottoms[0]) != 4:
@@ -322,11 +325,12 @@ class Pooling(Layer):
         return compute
 
     def plain(self, bottoms: Sequence[Shape]) -> PlainForm | None:
-        if not self.param.HasField("ceil_mode"):
+        if not self.param.HasField("ceil_mode") and not self.param.dilation:
             return None
         layer = pb.LayerParameter()
         layer.CopyFrom(self.proto)
         layer.pooling_param.ClearField("ceil_mode")
+        layer.pooling_param.ClearField("dilation")
         if self.rounds_down:
             layer.pooling_param.round_mode = pb.PoolingParameter.FLOOR
         return PlainForm([layer])

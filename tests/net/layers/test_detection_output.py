@@ -169,7 +169,6 @@ def test_too_many_candidates_are_refused_and_a_top_k_of_a_billion_is_not() -> No
         ("num_classes: 3", "bottom 1 has shape .* 3 priors and 3 classes want"),
         ("num_classes: 2 share_location: false", "bottom 0 has shape"),
         ("num_classes: 2 nms_param { eta: 0 }", "takes eta above 0"),
-        ("num_classes: 2 use_polygon: true", "not supported"),
     ],
 )
 def test_refusals(param: str, message: str) -> None:
@@ -210,3 +209,38 @@ def test_detections_are_those_that_opencv_gave() -> None:
     np.testing.assert_allclose(_run(param, bottoms), wanted, atol=1e-5)
     for runtime, found in onnx_outputs(to_onnx(network_of(_text(param), bottoms)), bottoms).items():
         np.testing.assert_allclose(found["d"][0, 0], wanted, atol=1e-5, err_msg=runtime)
+
+
+@cases(20)
+@given(SEEDS, st.integers(1, 2), st.integers(1, 12), st.booleans())
+def test_polygons_follow_their_boxes(seed: int, batch: int, priors: int, shared: bool) -> None:
+    classes, rng = 3, np.random.default_rng(seed)
+    bottoms = _bottoms(seed, batch, priors, classes, 1 if shared else classes)
+    boxes = bottoms["loc"].reshape(batch, priors, -1, 4)
+    corners = rng.normal(0, 1, (*boxes.shape[:3], 8)).astype(np.float32)
+    param = (
+        f"num_classes: {classes} share_location: {str(shared).lower()} code_type: CENTER_SIZE keep_top_k: 9 "
+        "confidence_threshold: 0.2 nms_param { nms_threshold: 0.5 top_k: 50 }"
+    )
+    wanted = _run(param, bottoms)
+    both = {**bottoms, "loc": np.concatenate([boxes, corners], 3).reshape(batch, -1)}
+    found = _run(f"{param} use_polygon: true", both)
+    np.testing.assert_array_equal(found[:, :7], wanted)
+    sides = bottoms["priors"][0, 0].reshape(priors, 4).astype(float)
+    for row in found:
+        if row[1] < 0:
+            np.testing.assert_array_equal(row[7:], -1)
+            continue
+        label = int(row[1])
+        scores = bottoms["conf"].reshape(batch, priors, classes)[int(row[0]), :, label]
+        k = int(np.flatnonzero(scores == row[2])[0])
+        x1, y1, x2, y2 = sides[k]
+        offsets = corners[int(row[0]), k, 0 if shared else label].reshape(4, 2) * 0.1 * [x2 - x1, y2 - y1]
+        plain = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+        np.testing.assert_allclose(row[7:].reshape(4, 2), plain + offsets, atol=1e-5)
+
+
+@pytest.mark.parametrize("more", ["code_type: CORNER", "code_type: CENTER_SIZE variance_encoded_in_target: true"])
+def test_polygons_of_other_codes_are_refused(more: str) -> None:
+    with pytest.raises(ShapeError, match="use_polygon takes code_type CENTER_SIZE"):
+        network_of(_text(f"num_classes: 2 use_polygon: true {more}"), _bottoms(0, 1, 4, 2))

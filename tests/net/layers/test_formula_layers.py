@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from caffezoo.engines.registry import create_engine
-from caffezoo.errors import EngineError, LoweringError, ShapeError
+from caffezoo.errors import EngineError, LoweringError, PrototxtError, ShapeError
 from caffezoo.net.graph import Network
 from caffezoo.net.onnx_graph import to_onnx
 from tests.engines.networks import requires_torch
@@ -170,3 +170,12 @@ def test_what_would_be_written_for_matlab_is_an_output() -> None:
     with create_engine("openvino", network, threads=1) as run:
         found = run.run({"x": np.full((2, 3), -1, np.float32)})
     assert {name: x.tolist() for name, x in found.items()} == {"y": [[0, 0, 0]] * 2}
+
+
+def test_a_message_that_is_read_is_not_said_to_be_ignored() -> None:
+    text = """layer { name: "x" type: "Input" top: "x" top: "l"
+      input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }
+    layer { name: "m" type: "CosinAddm" bottom: "x" bottom: "l" top: "y" cosin_add_m_param { m: 0.3 } %s }"""
+    assert Network.from_text(text % "").notes == ()
+    with pytest.raises(PrototxtError, match="no field 'combined_margin_param'"):
+        Network.from_text(text % "combined_margin_param { m1: 1 }")

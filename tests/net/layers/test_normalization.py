@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from caffezoo.errors import ShapeError
 from caffezoo.net.registry import make_layer
 from tests.net.layers.draws import BATCHES, SEEDS, arrays, cases, shapes
+from tests.net.layers.opencv_runs import engine_outputs, network_of
 from tests.net.layers.runs import forward
+from tests.opencv_oracle import opencv_outputs, requires_opencv
 from tests.oracle import assert_layer_matches_caffe, layer_proto, requires_caffe
 
 SIZES = st.tuples(BATCHES, st.integers(1, 12), st.integers(1, 12), st.integers(1, 12))
@@ -81,3 +83,18 @@ def test_other_ranks_are_refused(kind: str, shape: tuple[int, ...]) -> None:
 
 def _text(kind: str, rest: str) -> str:
     return f'name: "n" type: "{kind}" bottom: "x" top: "y" {rest}'
+
+
+@requires_opencv
+def test_opencv_takes_an_lrns_k_for_one() -> None:
+    """Why ``tools/public_networks.py`` lets OpenCV judge no network with an LRN of another k."""
+    x = np.random.default_rng(5).uniform(-3, 3, (2, 6, 3, 4)).astype(np.float32)
+
+    def texts(k: int) -> str:
+        return f'name: "y" type: "LRN" bottom: "x" top: "y" lrn_param {{ local_size: 5 alpha: 0.9 k: {k} }}'
+
+    opencv = {k: opencv_outputs(network_of(texts(k), {"x": x}), {"x": x}, ["y"])["y"] for k in (1, 2)}
+    np.testing.assert_array_equal(opencv[2], opencv[1])
+    ours = {k: engine_outputs(network_of(texts(k), {"x": x}), {"x": x})["y"] for k in (1, 2)}
+    np.testing.assert_allclose(opencv[2], ours[1], rtol=1e-4, atol=1e-6)
+    assert abs(opencv[2] - ours[2]).max() > 0.1

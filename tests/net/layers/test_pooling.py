@@ -161,6 +161,14 @@ def test_plain_form_spells_floor_as_bvlc_does() -> None:
     assert _layer("kernel_size: 3").plain([(1, 1, 8, 8)]) is None
 
 
+def test_a_dilation_of_one_is_none() -> None:
+    plain = _layer("kernel_size: 3 dilation: 1 dilation: 1").plain([(1, 1, 8, 8)])
+    assert plain is not None
+    assert plain.layers[0].pooling_param == pb.PoolingParameter(kernel_size=3)
+    with pytest.raises(ShapeError, match=r"layer 'p' \(Pooling\): dilation other than 1"):
+        _layer("kernel_size: 3 dilation: 2").top_shapes([(1, 1, 8, 8)])
+
+
 def _text(param: str) -> str:
     return f'name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param {{ {param} }}'
 
