@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import closing, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,7 @@ from caffezoo.evaluation.runs import ray_cluster
 from caffezoo.evaluation.runs.ray_cluster import rows_while_it_lives
 from tests.cli.test_evaluate import data_flags, files, network_flags  # noqa: F401
 
-needs_ray = pytest.mark.skipif(
-    subprocess.run([sys.executable, "-c", "import ray.data"], capture_output=True).returncode != 0,
-    reason="no Ray: pip install 'caffezoo[ray]'",
-)
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="no Ray: pip install 'caffezoo[ray]'")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 
 
