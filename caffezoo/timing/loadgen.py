@@ -29,6 +29,8 @@ SUMMARY = "mlperf_log_summary.txt"
 WARM_UP_S = 2.0
 SLACK = 0.8
 """LoadGen plans queries from an expected time: with less than was measured it has enough of them to last."""
+MOST_QUERIES = 4_000_000
+"""LoadGen plans all queries before the first, in some 650 bytes each."""
 SAMPLES = 1024
 """Of the library that LoadGen draws from; all are the same input."""
 MESSAGE = "MLPerf's load generator is not installed"
@@ -225,9 +227,19 @@ class _System:
 
         Raises
         ------
+        UsageError
+            More queries than memory is for.
         ZooError
             What the engine raised in a query.
         """
+        planned = max(min_queries, min_duration_s * self._batch / (SLACK * expected_s))
+        if planned > MOST_QUERIES:
+            fits_s = 0.9 * MOST_QUERIES * min_duration_s / planned
+            shorter = f"at {1e3 * expected_s:.3g} ms a call, --min-duration {fits_s:.3g}"
+            raise UsageError(
+                f"LoadGen would plan {planned:,.0f} queries before the first, more than {MOST_QUERIES:,}",
+                hint=shorter if planned > min_queries else "lower --min-queries",
+            )
         lg = self._loadgen
         settings = lg.TestSettings()
         settings.scenario = getattr(lg.TestScenario, scenario)

@@ -195,7 +195,13 @@ def test_the_load_generators_verdict_is_printed(
 
 @requires_loadgen
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
-def test_ctrl_c_ends_the_load_generator(prototxt: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_load_generator(tmp_path: Path) -> None:
+    prototxt = str(tmp_path / "deploy_slow.prototxt")  # LoadGen plans its queries beforehand: not too many of them
+    Path(prototxt).write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 224 dim: 224 } } }\n'
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+        "convolution_param { num_output: 64 kernel_size: 7 pad: 3 } }"
+    )
     command = [sys.executable, "-m", "caffezoo", "time", "--net", prototxt, "--loadgen", str(tmp_path / "logs")]
     command += ["--min-duration", "600", "--scenario", "single-stream", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:

@@ -172,3 +172,16 @@ def test_its_median_is_that_of_caffezoo_time(tmp_path: Path) -> None:
     if abs(after / before - 1) > 0.03:
         pytest.skip(f"the machine is not at rest: {before:.2f} ms, then {after:.2f} ms")
     assert found.median_ms == pytest.approx((before + after) / 2, rel=0.03)
+
+
+@requires_loadgen
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"min_duration_s": 1e7}, "--min-duration"), ({"min_duration_s": 0.1, "min_queries": 10**9}, "--min-queries")],
+    ids=["long", "many"],
+)
+def test_more_queries_than_memory_is_for(tmp_path: Path, limits: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match="would plan") as caught:
+        run_load_test(job(tmp_path), SETTINGS, "offline", tmp_path / "logs", **limits)
+    assert words in str(caught.value.hint)
+    assert not any((tmp_path / "logs").iterdir())
