@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import FileIO
 from os import PathLike, fspath
 from types import ModuleType
 from typing import Any
@@ -37,6 +39,58 @@ def import_h5py(path: str) -> ModuleType:
             "HDF5 weights need the package h5py", where=path, hint="pip install 'caffezoo[keras]'"
         ) from None
     return h5py  # type: ignore[no-any-return]
+
+
+class _Target(FileIO):
+    """A file that HDF5 writes to, which never tells it of trouble.
+
+    The library does not survive a write that fails: the file stays half open in it, and the process dies in a later
+    call. So the first error is kept for the end, and what is written behind it goes nowhere.
+    """
+
+    trouble: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self.trouble is None:
+            try:
+                done += super().write(view[done:]) or 0
+            except OSError as error:
+                self.trouble = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.trouble = self.trouble or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = super().readinto(view) or 0
+        view[count:] = bytes(len(view) - count)  # what went nowhere
+        return len(view)
+
+
+@contextmanager
+def new_hdf5(path: str) -> Iterator[Any]:
+    """Give an ``h5py.File`` to write to; it comes to ``path`` when the block ends well.
+
+    Raises
+    ------
+    WeightsFileError
+        h5py is missing, or the file cannot be written.
+    """
+    h5py = import_h5py(path)
+    with replacing(path) as temporary, _Target(temporary, "w+") as target:
+        try:
+            with h5py.File(target, "w") as file:
+                yield file
+        finally:
+            if target.trouble is not None:
+                raise target.trouble
 
 
 def read_hdf5(path: str | PathLike[str]) -> WeightsFile:
@@ -138,14 +192,13 @@ def write_hdf5(
         written.
     """
     name = fspath(path)
-    h5py = import_h5py(name)
     keys = layer_keys(layer.name for layer in net.layer)
     last = {layer.name: key for layer, key in zip(net.layer, keys, strict=True)}
     unknown = set(weights) - set(keys)
     if unknown:
         raise WeightsFileError(f"weights for layer '{min(unknown)}', which the net does not have", where=name)
     owned: set[str] = set()
-    with replacing(name) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(name) as file:
         data = file.create_group("data")
         for layer, key in zip(net.layer, keys, strict=True):
             group = data.require_group(layer.name)

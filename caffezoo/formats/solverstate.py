@@ -15,7 +15,7 @@ from caffezoo.errors import WeightsFileError
 from caffezoo.formats import solver_pb2 as pb
 from caffezoo.formats.blob_reader import BlobReader
 from caffezoo.formats.caffemodel_writer import MAX_CAFFEMODEL_BYTES, plan_blob, replacing
-from caffezoo.formats.hdf5 import import_h5py
+from caffezoo.formats.hdf5 import import_h5py, new_hdf5
 from caffezoo.formats.signature import HDF5_NAME, identify
 from caffezoo.formats.wire import DELIMITED, VARINT, WireError, walk_fields
 
@@ -124,7 +124,7 @@ def _read_binary(path: str, buffer: mmap.mmap, blobs: BlobReader) -> SolverState
 
 def _write_hdf5(path: str, state: SolverState) -> None:
     h5py: Any = import_h5py(path)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         file.create_dataset("iter", data=np.array([state.iteration], np.int32))
         file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
         # Caffe reads the text as a C string, so the file must hold its final zero byte.

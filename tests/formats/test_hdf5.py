@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caffezoo.errors import WeightsFileError
+from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.formats.caffemodel import read_weights
 from caffezoo.formats.hdf5 import read_hdf5, write_hdf5
 from caffezoo.formats.prototxt import parse_prototxt
@@ -147,3 +148,22 @@ def test_missing_h5py_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_h5py_is_imported_only_when_needed() -> None:
     code = "import caffezoo.formats.hdf5, caffezoo.formats.caffemodel, sys; sys.exit('h5py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_full_disk_is_an_error_and_the_library_lives_on(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    net = pb.NetParameter(layer=[pb.LayerParameter(name="fc", type="InnerProduct")])
+    weights = {"fc": [np.arange(20_000, dtype=np.float32)]}
+    target = tmp_path / "net.h5"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (0, 100, 4096, 50_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(WeightsFileError, match="cannot write the weights") as caught:
+                write_hdf5(target, net, weights)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert caught.value.where == str(target)
+        assert not list(tmp_path.iterdir())
+    write_hdf5(target, net, weights)
+    np.testing.assert_array_equal(read_hdf5(target).layers[0].blobs[0].data, weights["fc"][0])
