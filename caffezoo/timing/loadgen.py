@@ -27,7 +27,7 @@ MIN_DURATION_S, MIN_QUERIES = 10.0, 100
 """LoadGen's own defaults. MLPerf's rules for submissions ask for 600 s, and 1024 queries or 24576 samples."""
 SUMMARY = "mlperf_log_summary.txt"
 WARM_UP_S = 2.0
-SLACK = 0.8
+SLACK = 0.5
 """LoadGen plans queries from an expected time: with less than was measured it has enough of them to last."""
 MOST_QUERIES = 4_000_000
 """LoadGen plans all queries before the first, in some 650 bytes each."""

@@ -181,14 +181,15 @@ def test_the_load_generators_verdict_is_printed(
     prototxt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     limits = ["--min-duration", "0.1", "--min-queries", "70", "--threads", "1"]
-    assert run("--net", prototxt, "--loadgen", str(tmp_path / "a"), *limits, "--batch", "1,3", "--json") == 0
+    status = run("--net", prototxt, "--loadgen", str(tmp_path / "a"), *limits, "--batch", "1,3", "--json")
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(r["scenario"], r["batch_size"]) for r in records] == [("single-stream", 1), ("offline", 1), ("offline", 3)]
-    assert all(r["valid"] and r["queries"] >= 70 and r["cpu"] and Path(r["folder"]).is_dir() for r in records)
-    assert run("--net", prototxt, "--loadgen", str(tmp_path / "b"), *limits, "--scenario", "offline") == 0
+    assert all(r["queries"] >= 70 and r["cpu"] and Path(r["folder"]).is_dir() for r in records)
+    assert status == (0 if all(r["valid"] for r in records) else 1)  # LoadGen's verdict is the machine's affair
+    status = run("--net", prototxt, "--loadgen", str(tmp_path / "b"), *limits, "--scenario", "offline")
     text = capsys.readouterr().out
     assert "LoadGen says" in text
-    assert " VALID" in text
+    assert (" INVALID" if status else " VALID") in text
     assert run("--net", prototxt, "--loadgen", str(tmp_path / "b"), *limits, "--scenario", "offline") == 2
     assert "there already" in capsys.readouterr().err
 
