@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -205,7 +206,9 @@ def test_ctrl_c_ends_the_load_generator(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "caffezoo", "time", "--net", prototxt, "--loadgen", str(tmp_path / "logs")]
     command += ["--min-duration", "600", "--scenario", "single-stream", "--threads", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+    # A run of the tests in the background ignores Ctrl-C, and so would its children.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as child:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("logs/*/*detail*")) and time.monotonic() < deadline:
             time.sleep(0.05)
