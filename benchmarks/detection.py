@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from turns import in_turns
 
 from caffezoo.engines.registry import create_engine
 from caffezoo.engines.seeding import seeded_weights
@@ -36,8 +37,6 @@ ROOT = Path(__file__).resolve().parent.parent
 WANTED_RATIO = 1.5
 TOO_LARGE = {"loc": 300.0, "conf": 60.0}
 """What seeded offsets and scores are larger by than those of trained networks."""
-REST_S = 0.2
-"""Pause between runners: threads of the last one stop spinning."""
 
 WORKER = """
 import sys, time
@@ -153,7 +152,7 @@ def compare(
             theirs = np.load(Path(folder) / "opencv.npy").reshape(-1, 7)
             ours = run()["detection_out"].reshape(-1, 7)
             count = _same_boxes(name, ours, theirs[theirs[:, 2] > 0])
-            seconds = _in_turns({"caffezoo": lambda: _timed(run), "opencv": opencv}, rounds)
+            seconds = in_turns({"caffezoo": lambda: _timed(run), "opencv": opencv}, rounds, calls=10, warm_up=3)
         assert worker.stdin is not None
         worker.stdin.close()
         worker.wait()
@@ -179,18 +178,6 @@ def _timed(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-def _in_turns(runners: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Let the runners take turns; each warms up before its calls of a round count."""
-    seconds: dict[str, list[float]] = {key: [] for key in runners}
-    for _ in range(rounds):
-        for key, runner in runners.items():
-            time.sleep(REST_S)
-            for _ in range(3):
-                runner()
-            seconds[key] += [runner() for _ in range(10)]
-    return seconds
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from turns import in_turns
 
 from caffezoo.engines.registry import create_engine
 from caffezoo.engines.seeding import seeded_weights
@@ -32,10 +33,6 @@ from caffezoo.zoo.builder import NetBuilder
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOW_S = 1.0
-REST_S = 0.2
-"""Pause between runners: threads of the last one stop spinning."""
-CALLS = 5
-"""Timed calls of a turn, behind two that are not."""
 
 
 def openpose_body() -> NetBuilder:
@@ -168,11 +165,7 @@ def compare(name: str, caffe_python: str | None, threads: int, rounds: int) -> d
             caffe.run(blobs)
             return float(caffe.forward_seconds)  # type: ignore[attr-defined]
 
-        seconds: dict[str, list[float]] = {"caffezoo": [], "caffe": []}
-        for _ in range(rounds):
-            for key, call in (("caffezoo", call_ours), ("caffe", call_caffe)):
-                time.sleep(REST_S)
-                seconds[key] += [call() for _ in range(CALLS + 2)][2:]
+        seconds = in_turns({"caffezoo": call_ours, "caffe": call_caffe}, rounds, calls=5, warm_up=2)
     ms = {key: 1e3 * median(values) for key, values in seconds.items()}
     row: dict[str, float | str] = {"what": name, "caffezoo_ms": round(ms["caffezoo"], 3), "wanted": wanted}
     return row | {"caffe_ms": round(ms["caffe"], 3), "ratio": round(ms["caffe"] / ms["caffezoo"], 2)}

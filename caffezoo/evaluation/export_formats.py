@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from caffezoo.engines.freed_memory import give_back_memory
 from caffezoo.engines.openvino import openvino_model
 from caffezoo.engines.registry import DEFAULT_ENGINE, create_engine
 from caffezoo.errors import EngineError, EngineUnavailableError, LoweringError, UsageError, WeightsFileError
-from caffezoo.evaluation.freed_memory import give_back_memory
 from caffezoo.evaluation.steady_file import SteadyFile
 from caffezoo.net.cutting import cut
 from caffezoo.net.folding import fold, folded_for

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from caffezoo.engines.freed_memory import give_back_memory
 from caffezoo.engines.seeding import hashed_uniform, seeded_inputs
 from caffezoo.errors import EngineError, UnknownNameError, UsageError, WeightsFileError, ZooError
 from caffezoo.evaluation.export_formats import (
@@ -18,7 +19,6 @@ from caffezoo.evaluation.export_formats import (
     ExportOptions,
     run_network,
 )
-from caffezoo.evaluation.freed_memory import give_back_memory
 from caffezoo.net.graph import Network
 
 TOLERANCE = 1e-4

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import re
 from pathlib import Path
+
+from caffezoo.engines.freed_memory import give_back_memory
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -19,8 +20,7 @@ class MemoryPeak:
     """
 
     def __init__(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back_memory()
         self._start: int | None = None
         with contextlib.suppress(OSError):
             _CLEAR.write_text("5")  # sets the high-water mark to what is resident now

@@ -9,6 +9,7 @@ from typing import Any
 from caffezoo.formats import caffe_pb2 as pb
 from caffezoo.net.formula_layer import FormulaLayer
 from caffezoo.net.layer import Shape, register
+from caffezoo.net.layers.face_margins import MarginProduct
 from caffezoo.net.own_fields import fields
 
 
@@ -74,13 +75,12 @@ TURNS = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
 
 
 @register("LargeMarginInnerProduct")
-class LargeMarginInnerProduct(FormulaLayer):
+class LargeMarginInnerProduct(MarginProduct, FormulaLayer):
     """``x w_k``; at the label 1 : lambda ``|x| |w| psi(t)`` and it, t the angle between x and w.
 
-    ``psi(t) = (-1)^j cos(m t) - 2 j`` for t within ``[j pi / m, (j + 1) pi / m]``, m = 1 to 4 by ``type``. A second top
-    is lambda, ``max(base (1 + gamma i)^-power, lambda_min)``, as on the first forward pass: i is ``iteration`` + 1.
-    Blobs: w [num_output, K]. lambda falls as training goes on, which is not supported. Source: L-Softmax
-    (Liu et al., 2016), ``largemargin_inner_product_layer.cpp``.
+    ``psi(t) = (-1)^j cos(m t) - 2 j`` for t within ``[j pi / m, (j + 1) pi / m]``, m = 1 to 4 by ``type``. lambda
+    falls as training goes on, which is not supported. Source: L-Softmax (Liu et al., 2016),
+    ``largemargin_inner_product_layer.cpp``.
     """
 
     param_name = "largemargin_inner_product_param"
@@ -88,8 +88,6 @@ class LargeMarginInnerProduct(FormulaLayer):
         num_output=0, type="SINGLE", weight_filler=pb.FillerParameter, axis=1, base=1.0, gamma=0.0, power=1.0,
         iteration=0, lambda_min=0.0,
     )  # fmt: skip
-    bottom_count = (2, 2)
-    top_count = (1, 2)
     differentiable = False
 
     def mixes_samples(self, bottoms: Sequence[Shape]) -> bool:
@@ -100,20 +98,6 @@ class LargeMarginInnerProduct(FormulaLayer):
         if self.param.type not in TURNS or self.param.num_output < 1 or self.param.axis != 1:
             self.fail(f"takes a positive num_output, axis 1 and a type of {', '.join(TURNS)}")
         return [(bottoms[0][0], self.param.num_output), (1,)][: self.top_number]
-
-    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        return [(self.param.num_output, math.prod(bottoms[0][1:]))]
-
-    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-        return math.prod(bottoms[0]) * int(self.param.num_output)
-
-    def plain_weight(self) -> float:
-        """Return lambda, the weight of ``x w`` at the label."""
-        p = self.param
-        try:
-            return max(float(p.base * (1 + p.gamma * (p.iteration + 1)) ** -p.power), float(p.lambda_min))
-        except (ArithmeticError, TypeError):
-            self.fail("base, gamma, power and iteration give no lambda")
 
     def formula(self, xp: Any, bottoms: Sequence[Any], blobs: Sequence[Any]) -> list[Any]:
         x, w = bottoms[0].reshape(bottoms[0].shape[0], -1), blobs[0]

@@ -153,21 +153,43 @@ class LabelSpecificMargin(LabelSpecific):
         return lambda own, x, labels: [x, *(x.new_tensor([m]) for m in margins)]
 
 
-@register("MarginInnerProduct")
-class MarginInnerProduct(Layer):
-    """``|x| cos(t_k)`` of every class k, t_k the angle to its weight; at the label 1 : lambda ``|x| psi(t)`` and it.
+class MarginProduct(Layer):
+    """Scores of every class; at the label 1 : lambda those with a margin and without. A second top is lambda.
 
-    ``psi(t) = (-1)^j cos(m t) - 2 j`` for t within ``[j pi / m, (j + 1) pi / m]``, m = 1 to 4 by ``type``. A second top
-    is lambda, ``max(base (1 + gamma i)^-power, lambda_min)``, as on the first forward pass: i is ``iteration`` + 1.
-    Blobs: weights [num_output, K], used at length 1. Source: ``margin_inner_product_layer.cpp`` of SphereFace (Liu et
-    al., arXiv 1704.08063). Caffe's gradient is not that of this function, and lambda falls as training goes on: only
-    ``SINGLE``, which has no margin, trains.
+    lambda is ``max(base (1 + gamma i)^-power, lambda_min)``, as on the first forward pass: i is ``iteration`` + 1.
+    Blobs: weights [num_output, K].
     """
 
-    param_name = "margin_inner_product_param"
     bottom_count = (2, 2)
     top_count = (1, 2)
     in_place_allowed = False
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return [(int(self.param.num_output), math.prod(bottoms[0][1:]))]
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        return math.prod(bottoms[0]) * int(self.param.num_output)
+
+    def plain_weight(self) -> float:
+        """Return lambda, the weight of the score without a margin at the label."""
+        p = self.param
+        try:
+            return max(float(p.base * (1 + p.gamma * (p.iteration + 1)) ** -p.power), float(p.lambda_min))
+        except (ArithmeticError, TypeError):
+            self.fail("base, gamma, power and iteration give no lambda")
+
+
+@register("MarginInnerProduct")
+class MarginInnerProduct(MarginProduct):
+    """``|x| cos(t_k)`` of every class k, t_k the angle to its weight; at the label 1 : lambda ``|x| psi(t)`` and it.
+
+    ``psi(t) = (-1)^j cos(m t) - 2 j`` for t within ``[j pi / m, (j + 1) pi / m]``, m = 1 to 4 by ``type``. Weights
+    are used at length 1. Source: ``margin_inner_product_layer.cpp`` of SphereFace (Liu et al., arXiv 1704.08063).
+    Caffe's gradient is not that of this function, and lambda falls as training goes on: only ``SINGLE``, which has no
+    margin, trains.
+    """
+
+    param_name = "margin_inner_product_param"
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, labels = bottoms
@@ -177,20 +199,6 @@ class MarginInnerProduct(Layer):
         if outputs < 1:
             self.fail("num_output must be positive")
         return [(x[0], outputs), (1,)][: self.top_number]
-
-    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        return [(int(self.param.num_output), math.prod(bottoms[0][1:]))]
-
-    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-        return math.prod(bottoms[0]) * int(self.param.num_output)
-
-    def plain_weight(self) -> float:
-        """Return lambda, the weight of ``|x| cos(t)`` at the label."""
-        p = self.param
-        try:
-            return max(float(p.base * (1 + p.gamma * (p.iteration + 1)) ** -p.power), float(p.lambda_min))
-        except (ArithmeticError, TypeError):
-            self.fail("base, gamma, power and iteration give no lambda")
 
     def onnx(self, scope: LayerScope) -> list[str]:
         shape, classes = scope.bottom_shapes[0], int(self.param.num_output)
