@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
@@ -38,6 +39,7 @@ from caffezoo.model.engine_pool import KEPT_ENGINES
 from caffezoo.model.loading import load
 from caffezoo.model.model import Model
 from caffezoo.net.graph import Network
+from caffezoo.zoo.index import load_index
 from tests.model.conftest import SIGHT
 
 
@@ -408,5 +410,8 @@ def test_engines_agree(engine: str, folder: Path, model: Model) -> None:
 
 @given(st.text())
 def test_any_text_is_a_path_or_a_refusal(text: str) -> None:
+    with suppress(UnknownNameError):
+        load_index().resolve(text)
+        reject()  # a network's name was drawn, which this machine may have the weights of
     with pytest.raises(ZooError):
         load(text)
