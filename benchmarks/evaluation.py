@@ -23,8 +23,9 @@ import numpy as np
 
 from caffezoo.engines.seeding import seeded_weights
 from caffezoo.evaluation.classifier import Classifier, open_classifier
+from caffezoo.evaluation.concurrency import default_workers
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.evaluator import default_workers, evaluate
+from caffezoo.evaluation.evaluator import evaluate
 from caffezoo.evaluation.labels import LabelledImage
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.formats.caffemodel_writer import write_caffemodel

@@ -59,7 +59,7 @@ def inspect(
 
     `caffezoo data inspect imagenet-validation.parquet --look-at 500 --json`
     """
-    from caffezoo.evaluation.evaluator import default_workers
+    from caffezoo.evaluation.concurrency import default_workers
     from caffezoo.evaluation.inspection import inspect_data
 
     with progress(100, unit="images") as show:

@@ -166,8 +166,9 @@ def evaluate(
 
     `caffezoo evaluate --prototxt deploy.prototxt --weights net.caffemodel --mean 104 117 123 --data val.txt`
     """
+    from caffezoo.evaluation.concurrency import default_workers
     from caffezoo.evaluation.dataset import open_dataset
-    from caffezoo.evaluation.evaluator import default_workers, evaluate_together
+    from caffezoo.evaluation.evaluator import evaluate_together
     from caffezoo.evaluation.per_image import check_ending, write_per_image
     from caffezoo.evaluation.protocol import mirrored_crops
     from caffezoo.evaluation.runs.ray_pool import ray_scorer

@@ -52,8 +52,8 @@ def noise(
 
     `caffezoo noise --net 'resnet18-priv,resnet50' --data ILSVRC2012_img_val.tar --output noise.svg`
     """
+    from caffezoo.evaluation.concurrency import default_workers
     from caffezoo.evaluation.dataset import open_dataset
-    from caffezoo.evaluation.evaluator import default_workers
     from caffezoo.evaluation.noise import FACTORS, VARIANTS, noise_study
     from caffezoo.report.figure import check_ending
 
@@ -75,7 +75,7 @@ def noise(
                 on_image=lambda at, name=recipe.name: show(at.done, name),  # type: ignore[misc]
                 crops=crops,
                 engine=engine,
-                batch_size=min(batch_size, len(dataset.images) * crops),
+                batch_size=batch_size,
                 threads=threads,
             )
     for row in found:

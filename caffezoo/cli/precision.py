@@ -100,8 +100,8 @@ def study(
     """
     if context.invoked_subcommand is not None:
         return
+    from caffezoo.evaluation.concurrency import default_workers
     from caffezoo.evaluation.dataset import open_dataset
-    from caffezoo.evaluation.evaluator import default_workers
     from caffezoo.precision.session import Setup, run_study
     from caffezoo.precision.study import check_precisions
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from caffezoo.errors import BindingError, DataError, UsageError
+from caffezoo.evaluation.concurrency import batches_for
 from caffezoo.evaluation.protocol import Protocol
 from caffezoo.evaluation.recipe import Recipe
 from caffezoo.evaluation.sizes import choose_sizes, image_input
@@ -92,6 +93,8 @@ def open_classifier(
     output: str | None = None,
     engine: str = "openvino",
     batch_size: int = 8,
+    streams: int | None = 1,
+    images: int | None = None,
     network: Network | None = None,
     **engine_options: Any,
 ) -> Classifier:
@@ -113,6 +116,10 @@ def open_classifier(
     engine : str, optional
     batch_size : int, optional
         Crops in a batch; a network that is tied to the batch of its file runs at that.
+    streams : int, optional
+        Batches under way at a time. None, with ``images``: as many as suit them.
+    images : int, optional
+        How many there will be: batches are no larger than these fill, and evenly so.
     network : Network, optional
         The recipe's network with its weights, where it has been read already.
     **engine_options
@@ -171,10 +178,14 @@ def open_classifier(
         )
     if recipe.drop_background and head.classes < 2:
         raise UsageError("no class is left without the background", hint="leave --drop-background out")
+    sizes: dict[str, Any] = {"batch_size": batch_size, "streams": streams}
+    if images is not None:
+        sizes = batches_for(protocol, images, engine, threads=engine_options.get("threads"), **sizes)
     loaded = create_engine(
         engine,
         network,
-        batch_size=possible_batch(network, batch_size),
+        batch_size=possible_batch(network, sizes["batch_size"]),
+        streams=sizes["streams"] or 1,
         transform=protocol.transform,
         outputs=[head.blob],
         input_dtype=protocol.input_dtype,
@@ -193,7 +204,7 @@ def open_classifier(
         other_rounding=other_rounding,
         output=output,
         engine=engine,
-        **{"batch_size": batch_size, **engine_options},
+        **{**sizes, **engine_options},
     )
     return Classifier(recipe, protocol, loaded, head, size_notes, network.notes, again)
 

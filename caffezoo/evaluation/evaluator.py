@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -24,8 +23,6 @@ from caffezoo.evaluation.tally import Tally
 
 Pending = Sequence[tuple[int, range, tuple[int, ...]]]
 Scorer = Callable[..., Any]
-
-MOST_WORKERS, MOST_STREAMS = 32, 8
 
 
 def evaluate(
@@ -212,27 +209,6 @@ def new_run(subject: Subject, path: Path | None = None, *, resume: bool = True) 
     if path is None:
         return Run(None, {}, images, size)
     return Run.open(path, identity(subject), images, size, resume=resume)
-
-
-def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_workers() -> int:
-    """Threads that decode: one for each core, since the fastest networks take less time than decoding."""
-    return max(2, min(MOST_WORKERS, cores()))
-
-
-def default_streams(engine: str, threads: int | None = None) -> int:
-    """Batches under way at a time: one for each core where the engine can.
-
-    Two streams of one thread take an eighth less of the cores' time than one of two threads (ResNet-50, batch 8): no
-    thread waits for another one at the end of each layer, and decoding comes in between where it fits.
-    """
-    from caffezoo.engines.registry import engine_class
-
-    return min(MOST_STREAMS, threads or cores()) if engine_class(engine).takes_streams else 1
 
 
 def _result(tally: Tally, run: Run, seconds: float, interrupted: bool) -> EvaluationResult:

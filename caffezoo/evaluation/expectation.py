@@ -254,7 +254,8 @@ def _exchanges(
 
 
 def _opened(recipe: Recipe, dataset: Dataset, options: dict[str, Any]) -> Subject:
-    return Subject(open_classifier(recipe, **options), dataset, (own_labels(dataset),))
+    classifier = open_classifier(recipe, streams=None, images=len(dataset.images), **options)
+    return Subject(classifier, dataset, (own_labels(dataset),))
 
 
 def _text(values: Sequence[float] | str) -> str:

@@ -140,7 +140,7 @@ def paired_runs(first: Run, second: Run) -> PairedDifference:
 
 
 def _subject(recipe: Recipe, dataset: Dataset, options: dict[str, Any]) -> Subject:
-    classifier = open_classifier(recipe, **options)
+    classifier = open_classifier(recipe, streams=None, images=len(dataset.images), **options)
     try:
         matched = match_labels(dataset, recipe.label_order, classifier.classes)
     except BaseException:

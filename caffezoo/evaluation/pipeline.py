@@ -230,7 +230,7 @@ def score_together(
     pool = ThreadPoolExecutor(max(lane.streams for lane in lanes), thread_name_prefix="caffezoo-run")
     feeds = [_Feed(lane, pool) for lane in lanes]
     pending: deque[tuple[Work, dict[int, _Pending]]] = deque()
-    ahead = workers + max(-(-2 * lane.batch_size * lane.streams // lane.protocol.views) for lane in lanes)
+    ahead = workers + max(-(-2 * lane.batch_size * lane.streams // lane.protocol.distinct_views) for lane in lanes)
     failure: BaseException | None = None
     try:
         jobs = prepare_ahead(_jobs(lanes, work), workers=workers, ahead=ahead)

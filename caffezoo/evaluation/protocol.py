@@ -165,6 +165,14 @@ class Protocol:
         """Views of an image that are averaged."""
         return 36 * len(self.bases) if self.crops == 144 else self.crops * len(self.bases)
 
+    @property
+    def distinct_views(self) -> int:
+        """Views of an image that is not square: in a base of the crop's size, corners and centre are one."""
+        if self.grid is not None:
+            return self.views
+        windows, each = (3, 12) if self.crops == 144 else (1, self.crops)
+        return windows * sum(2 if base == self.crop_size else each for base in self.bases)
+
     @cached_property  # asked for once an image and network
     def geometry(self) -> tuple[Any, ...]:
         """What an image's views depend on: protocols that share it share the views."""

@@ -11,7 +11,7 @@ from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.answer_keys import label_sets, own_labels
 from caffezoo.evaluation.classifier import open_classifier
 from caffezoo.evaluation.dataset import Dataset
-from caffezoo.evaluation.evaluator import check_subject, default_streams, new_run
+from caffezoo.evaluation.evaluator import check_subject, new_run
 from caffezoo.evaluation.identity import default_run_path, file_name
 from caffezoo.evaluation.matching import match_labels
 from caffezoo.evaluation.recipe import Recipe
@@ -50,7 +50,7 @@ def open_subjects(
         Only the classes that the data have take part.
     batch_size : int, optional
     streams : int, optional
-        Batches under way at a time; :func:`caffezoo.evaluation.evaluator.default_streams` if not given.
+        Batches under way at a time; as suits the data if not given (:mod:`caffezoo.evaluation.concurrency`).
     on_note : callable, optional
         Called with what the user has to know of.
     **options
@@ -142,13 +142,7 @@ def _open(
         }
     elif options.get("slides") and not options.get("crop_size"):
         options = {**options, "crop_size": recipe.preprocessing.base_size}
-    views = max(1, options.get("crops", 1)) * max(1, len(options.get("scales", ())))
-    batch_size = min(batch_size, len(dataset.images) * views)
-    if streams is None:
-        batches = len(dataset.images) * views // max(1, batch_size)
-        engine = options.get("engine", "openvino")
-        streams = max(1, min(default_streams(engine, options.get("threads")), batches))
-    classifier = open_classifier(recipe, batch_size=batch_size, streams=streams, **options)
+    classifier = open_classifier(recipe, batch_size=batch_size, streams=streams, images=len(dataset.images), **options)
     try:
         matched = match_labels(dataset, recipe.label_order, classifier.classes)
         own = (own_labels(matched),)

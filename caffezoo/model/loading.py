@@ -115,7 +115,7 @@ def load(
     >>> model.forward(data=[[[[0.5] * 32] * 32] * 3])["prob"].shape
     (1, 10)
     """
-    from caffezoo.evaluation.evaluator import default_workers
+    from caffezoo.evaluation.concurrency import default_workers
 
     options = LoadOptions.of(shapes, phase=phase, level=level, stages=tuple(stages), lenient=lenient)
     engine_options = {"threads": threads, "gpu": gpu, "caffe_python": caffe_python}
