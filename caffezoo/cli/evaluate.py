@@ -198,6 +198,7 @@ def evaluate(
         recipes.make_recipe(one, asked=asked, network_order=network_order, drop_background=drop_background)
         for one in networks
     ]
+    told = data
     if ray is not None:  # other machines, and other processes, may be in other folders
         data = os.path.abspath(data) if data not in (None, "sample") else data
         known = [replace(r, prototxt=r.prototxt.absolute(), weights=r.weights.absolute()) for r in known]
@@ -210,6 +211,8 @@ def evaluate(
         labels_from=labels_from,
         options=recipes.data_options(image_column, label_column, data_channel_order, class_names),
     )
+    if told is not None and told != data:
+        dataset = dataset.told_as(told)
     if engine == AUTO:
         engine = chosen_engine(engine, recipe_jobs(known, asked, batch_size, crops), precision, threads)
     calibrate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,10 @@ class Dataset:
     def images_sha256(self) -> str:
         """Hash of the file names and labels, in order."""
         return images_sha256(self.images)
+
+    def told_as(self, name: str) -> Dataset:
+        """Return the same under the path that the user gave, where it was opened by another one."""
+        return replace(self, name=name, label_list=name if self.label_list == self.name else self.label_list)
 
     def items(self, indices: Iterable[int]) -> Iterator[ImageLike]:
         """Yield what images are read from, for the pipeline."""

@@ -82,16 +82,18 @@ def more_shards(run, running, count):
 @needs_ray
 @needs_proc
 def test_a_member_and_then_the_driver_are_killed(files):  # noqa: F811
-    options = many(files, 4000)
-    subprocess.run(command(files, "alone"), check=True, **options)
-    running = subprocess.Popen(command(files, "ray", "--ray", "--ray-workers", "2"), **options)
+    options = {**many(files, 4000), "cwd": files}  # a folder that the cluster's processes are not in
+    ray = [word.replace(f"{files}/", "") for word in command(files, "ray", "--ray", "--ray-workers", "2")]
+    alone = [word.replace(f"{files}/", "") for word in command(files, "alone")]
+    subprocess.run(alone, check=True, **options)
+    running = subprocess.Popen(ray, **options)
     more_shards(files / "ray", running, 2)
     os.kill(wait_for(lambda: members_of(running.pid), running)[0], signal.SIGKILL)
     more_shards(files / "ray", running, 4)
     running.kill()
     running.wait()
     assert not (files / "ray/summary.json").exists()
-    finished = subprocess.run(command(files, "ray", "--ray", "--ray-workers", "2"), check=True, **options)
+    finished = subprocess.run(ray, check=True, **options)
     assert "going on after" in finished.stderr
     assert (files / "ray/summary.json").read_bytes() == (files / "alone/summary.json").read_bytes()
 
