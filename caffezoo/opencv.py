@@ -28,6 +28,7 @@ MAX_IMAGE_PIXELS = 1 << 26
 """Images above this many pixels (8192 x 8192; 201 MB decoded) are refused: a small file can claim gigabytes."""
 
 
+@cache  # asked for several times an image
 def load_cv2() -> Any:
     """Import cv2, with its own pixel limit lowered to :data:`MAX_IMAGE_PIXELS` and its log silent.
 
