@@ -57,7 +57,26 @@ def test_any_ranking_ends_in_a_drop_that_was_measured_in_few_evaluations(costs: 
         assert found.drop == measured[kept] <= limit
     heads = [len(keep) for keep in measured if keep == set(list(cost)[: len(keep)]) and measured[keep] <= limit]
     head = min(heads, default=len(costs))
-    assert found.evaluations == len(measured) <= max(1, math.ceil(math.log2(len(costs))) + max(head, 1))
+    assert found.evaluations == len(measured) <= max(1, math.ceil(math.log2(len(costs)))) + 3 * max(head, 1)
+
+
+@given(
+    costs=st.lists(st.integers(1, 5), min_size=4, max_size=200),
+    culprits=st.sets(st.integers(0, 199), min_size=1, max_size=3),
+)
+def test_a_few_culprits_anywhere_are_found_in_a_bisection_each(costs: list[int], culprits: set[int]) -> None:
+    """Whatever the noise said: layers without which the limit is passed, and none besides."""
+    culprits = {c % len(costs) for c in culprits}
+    cost = {f"layer{i}": 2000 * (i in culprits) + c for i, c in enumerate(costs)}
+
+    def drop(keep: tuple[str, ...]) -> float:
+        return float(sum(c for layer, c in cost.items() if layer not in keep))
+
+    found = keep_layers(list(cost), 1000, drop)
+    assert {k.layer for k in found.kept} == {f"layer{i}" for i in culprits}
+    assert all(k.cost == cost[k.layer] for k in found.kept)
+    bisection = math.ceil(math.log2(len(costs)))
+    assert found.evaluations <= (len(culprits) + 1) * (bisection + 1)
 
 
 def test_a_ranking_that_misleads_is_mended_by_the_costs() -> None:
@@ -66,6 +85,7 @@ def test_a_ranking_that_misleads_is_mended_by_the_costs() -> None:
     found = keep_layers(list(cost), 1.0, lambda keep: sum(c for layer, c in cost.items() if layer not in keep))
     assert [(k.layer, k.cost) for k in found.kept] == [("quiet", 5.0)]
     assert found.drop == 0
+    assert found.evaluations == 1 + 5 + 1  # all, a bisection, and the last layer of its head alone
 
 
 def test_nothing_is_kept_where_everything_is_within_the_limit() -> None:
