@@ -1,12 +1,12 @@
 """As few layers in float32 as an allowed drop in accuracy asks for.
 
-Layers are ranked by the noise that 8 bits give each by itself; the shortest head of that ranking whose layers, kept in
-float32, bring the drop below the limit is found by bisection. Noise is not what a network makes of it, so the head holds
-layers that cost nothing. Where its last layer costs more than the others on average, the ranking has misled: whatever of
-the head the limit needs besides is then found by bisection again, the last layer that is needed first, until those found
-suffice. Else each layer is quantised after all, the least noisy first: where the drop stays within the limit it remains
-quantised, else the rise is what the layer costs. Bisection takes the drop to fall as a head grows, which noise of a few
-images can break: the result is always one that was measured, never an inferred one.
+Layers are ranked by the noise that 8 bits give each by itself; the shortest head of that ranking whose layers, kept
+in float32, bring the drop below the limit is found by bisection. Noise is not what a network makes of it, so the head
+holds layers that cost nothing. Where its last layer costs more than the others on average, the ranking has misled:
+whatever of the head the limit needs besides is then found by bisection again, the last layer that is needed first,
+until those found suffice. Else each layer is quantised after all, the least noisy first: where the drop stays within
+the limit it remains quantised, else the rise is what the layer costs. Bisection takes the drop to fall as a head
+grows, which noise of a few images can break: the result is always one that was measured, never an inferred one.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class MixedPrecision:
     drop_of_all : float
         With every layer quantised.
     evaluations : int
-        How often the network was quantised and evaluated: at most ceil(log2(layers)) + k, k the length of the head. Where
-        the ranking misleads, about ceil(log2(layers)) + 1 for each layer kept, and never more than 3 k besides.
+        How often the network was quantised and evaluated: at most ceil(log2(layers)) + k, k the length of the head.
+        Where the ranking misleads, about ceil(log2(layers)) + 1 for each layer kept, and never more than 3 k besides.
     """
 
     kept: tuple[KeptLayer, ...]
