@@ -38,7 +38,7 @@ PROTOTXT = "prototxt/resnet/deploy_resnet50.prototxt"
 MEAN = (102.98, 115.947, 122.772)
 BATCH_SIZE = 8
 ONE_CROP_RATIO, TWELVE_CROP_RATIO, EQUAL_CROPS_COST = 0.85, 0.93, 2.3
-PEAK_BYTES, FIRST_IMAGE_SECONDS = 1.2e9, 3.0
+PEAK_BYTES, FIRST_IMAGE_SECONDS = 1.2e9, 1.2
 
 
 def write_images(folder: Path, count: int) -> list[Path]:
