@@ -47,8 +47,13 @@ def print_results(results: Sequence[EvaluationResult]) -> None:
 def _ran_on(result: EvaluationResult) -> str:
     versions = f"{result.engine} {result.versions[result.engine]}"
     streams = f"{result.streams} streams, " if result.streams > 1 else ""
-    threads = f", {streams}{result.threads} threads" if result.threads else ""
-    return f"{versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}"
+    threads = f", {streams}{_threads(result.threads)}" if result.threads else ""
+    decoding = f", decoding in {_threads(result.workers)}" if result.workers is not None else ""
+    return f"{versions}, {result.device}, {result.precision}{threads}, batch {result.batch_size}{decoding}"
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _print_one(result: EvaluationResult) -> None:

@@ -135,7 +135,7 @@ def evaluate_together(
         if not interrupted:
             tally = Tally(tally.subject)  # in the order of the images, whichever came first
             tally.add_all(run.outcomes())
-        result = _result(tally, run, earlier_s + elapsed / len(runs), interrupted)
+        result = _result(tally, run, earlier_s + elapsed / len(runs), interrupted, workers if scorer is None else None)
         if not interrupted:
             run.finish(result.summary())
         results.append(result)
@@ -211,7 +211,7 @@ def new_run(subject: Subject, path: Path | None = None, *, resume: bool = True) 
     return Run.open(path, identity(subject), images, size, resume=resume)
 
 
-def _result(tally: Tally, run: Run, seconds: float, interrupted: bool) -> EvaluationResult:
+def _result(tally: Tally, run: Run, seconds: float, interrupted: bool, workers: int | None) -> EvaluationResult:
     subject, dataset = tally.subject, tally.subject.dataset
     classifier, engine = subject.classifier, subject.classifier.engine
     unreadable = tuple((dataset.images[image].path, reason) for image, reason in tally.unreadable)
@@ -229,6 +229,7 @@ def _result(tally: Tally, run: Run, seconds: float, interrupted: bool) -> Evalua
         protocol=classifier.protocol,
         threads=engine.threads,
         streams=getattr(engine, "streams", 1),
+        workers=workers,
         batch_size=engine.batch_size,
         data=dataset.name,
         class_subset=len(subject.subset) if subject.subset else None,

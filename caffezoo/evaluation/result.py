@@ -9,7 +9,7 @@ from caffezoo.evaluation.calibration import Calibration
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.evaluation.protocol import Protocol
 
-TRANSIENT = ("seconds", "images_per_second", "threads", "streams", "batch_size", "interrupted")
+TRANSIENT = ("seconds", "images_per_second", "threads", "streams", "workers", "batch_size", "interrupted")
 """Keys of the record that say how it ran: a run's summary leaves them out."""
 
 
@@ -66,6 +66,8 @@ class EvaluationResult:
         The order of the network's classes; see :class:`caffezoo.evaluation.classifier.Recipe`.
     drop_background : bool
         The first output was left out.
+    workers : int or None
+        Threads that decoded; None where members of a cluster did.
     class_subset : int or None
         How many classes took part, where not all did.
     calibration : Calibration or None
@@ -102,6 +104,7 @@ class EvaluationResult:
     images_sha256: str
     versions: dict[str, str]
     streams: int = 1
+    workers: int | None = None
     class_subset: int | None = None
     calibration: Calibration | None = None
     confusion: tuple[tuple[int, int, int], ...] = ()
@@ -156,6 +159,7 @@ class EvaluationResult:
             "precision": self.precision,
             "threads": self.threads,
             "streams": self.streams,
+            "workers": self.workers,
             "batch_size": self.batch_size,
             "data": self.data,
             "label_list": self.label_list,

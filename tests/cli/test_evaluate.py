@@ -113,6 +113,15 @@ def test_record_keeps_the_run_and_what_was_taken_for_what(files, capsys):
     assert run(capsys, "results", "check", "--results", store)[0] == 0
 
 
+def test_how_it_spread_over_the_cores_is_said(files, capsys):
+    flags = [*network_flags(files), *data_flags(files), "--batch-size", 2, "--threads", 1, "--workers", 3]
+    assert ", 1 thread, batch 2, decoding in 3 threads\n" in run(capsys, "evaluate", *flags)[1]
+    assert (
+        ", 2 streams, 2 threads, batch 1,"
+        in run(capsys, "evaluate", *flags[:-6], "--batch-size", 1, "--streams", 2, "--threads", 2)[1]
+    )
+
+
 def test_a_killed_evaluation_goes_on_with_the_same_command(files):
     for i in range(6, 6000):
         (files / f"images/{i}.jpg").hardlink_to(files / f"images/{i % 6}.jpg")
