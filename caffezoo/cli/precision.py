@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caffezoo.cli import recipes
+from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
 from caffezoo.cli.evaluation_arguments import each_network
 from caffezoo.cli.network_arguments import NetworkArguments, resolve, tell_notes
 from caffezoo.cli.precision_layers import layers, scan
 from caffezoo.cli.progress import progress
+from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from caffezoo.precision.mixed import MixedPrecision
     from caffezoo.precision.session import Quantiser, Setup
     from caffezoo.precision.study import PrecisionResult
+    from caffezoo.report.store import Store
 
 FORMATS = ("text", "markdown", "csv", "json")
 
@@ -81,6 +84,10 @@ def study(
     engine: recipes.EngineOption = "openvino",
     batch_size: recipes.BatchSizeOption = 8,
     threads: recipes.ThreadsOption = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Append to precision.csv, of which the tables are made.")
+    ] = False,
+    results: Annotated[Path | None, typer.Option(metavar="DIR", help=RESULTS_HELP)] = None,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="Of the tables.")] = "text",
     index: Annotated[Path | None, typer.Option(help="Your own index, merged over the built-in one.")] = None,
 ) -> None:
@@ -96,6 +103,8 @@ def study(
 
     `caffezoo precision --net keras-resnet50 --seeded --dtypes float32,float16-all --data sample`
 
+    `caffezoo precision --net 'efficientnet-lite*' --dtypes float32,int8 --data images/ --record`
+
     `caffezoo precision scan resnet50`
     """
     if context.invoked_subcommand is not None:
@@ -105,6 +114,9 @@ def study(
     from caffezoo.precision.session import Setup, run_study
     from caffezoo.precision.study import check_precisions
 
+    if results is not None and not record:
+        raise UsageError("--results is for --record")
+    store = writable_store(results) if record else None
     wanted = [name.strip() for name in dtypes.split(",") if name.strip()]
     check_precisions(wanted)
     _check(form, wanted, calibration, max_drop, seeded, weights, prototxt)
@@ -116,7 +128,7 @@ def study(
     dataset = open_dataset(data, val_file=val_file, limit=limit)
     studies: list[list[PrecisionResult]] = []
     mixed: dict[str, MixedPrecision] = {}
-    for recipe in _recipes(networks, seeded, recipes.ask(mean=mean, std=std, resize=resize)):
+    for name, recipe in _recipes(networks, seeded, recipes.ask(mean=mean, std=std, resize=resize)):
         images = _match(dataset, recipe, setup, seeded)
         first, *_ = wanted
         if calibration is not None:
@@ -138,6 +150,8 @@ def study(
                     on_refused=lambda precision, error: say("warning", f"{precision} is left out: {error}"),
                 )
             )
+        if store is not None:
+            _record(store, studies[-1], network=name, data=dataset.name, seeded=seeded, calibration=calibration)
     _print(studies, mixed, form)
 
 
@@ -166,17 +180,29 @@ def _check(
         raise UsageError("--seeded is for networks of the zoo, without --weights")
 
 
-def _recipes(networks: Sequence[NetworkArguments], seeded: bool, asked: Asked) -> Iterator[Recipe]:
-    """Yield the networks one after the other; seeded weights go when the next is asked for."""
+def _recipes(networks: Sequence[NetworkArguments], seeded: bool, asked: Asked) -> Iterator[tuple[str, Recipe]]:
+    """Yield the networks one after the other with their names; seeded weights go when the next is asked for."""
     from caffezoo.precision.seeded import seeded_recipe
 
     for network in networks:
         entry = network.entry
         if not seeded or entry is None:
-            yield recipes.make_recipe(network, asked=asked)
+            recipe = recipes.make_recipe(network, asked=asked)
+            yield recipe.name, recipe
             continue
         with seeded_recipe(entry, asked=asked) as recipe:
-            yield recipe
+            yield entry.name, recipe
+
+
+def _record(store: Store, study: Sequence[PrecisionResult], **facts: Any) -> None:
+    """Append a network's results, as soon as they are there."""
+    from caffezoo.precision.records import precision_rows
+    from caffezoo.report.provenance import provenance
+
+    rows = precision_rows(study, provenance(given_command()), **facts)
+    store.append(rows)
+    runs = ", ".join(row.run for row in rows)
+    print(f"caffezoo: {store.path(type(rows[0]))}: added runs {runs}", file=sys.stderr)
 
 
 def _match(dataset: Dataset, recipe: Recipe, setup: Setup, seeded: bool) -> Dataset:

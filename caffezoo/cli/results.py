@@ -44,6 +44,7 @@ _SHOWN = {
     "accuracy": "run date network crops crop_size images top1_error top5_error engine precision data".split(),
     "time": "run date network crop_size batch_size forward_ms backward_ms engine precision threads device".split(),
     "speed": "run date benchmark network batch_size what engine precision milliseconds cpu".split(),
+    "precision": "run date network precision top1_error top1_difference top1_p agreement weight_bytes data".split(),
     "training": "run date network iterations final_loss learning_rate engine precision device".split(),
     "confusion": "run label guess images".split(),
     "layers": "run position layer layer_type forward_ms backward_ms".split(),
@@ -87,7 +88,7 @@ def warn_of_faults(store: Store, *details: type[Detail]) -> None:
 @results.command("list")
 def list_results(
     table: Annotated[
-        str, typer.Argument(metavar="accuracy|time|training|confusion|layers|curve", help="Which rows.")
+        str, typer.Argument(metavar="accuracy|time|speed|precision|training|...", help="Which rows.")
     ] = "accuracy",
     network: Annotated[str | None, typer.Option("--net", help="Only this network.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with every column.")] = False,

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffezoo.engines.program import EVERYTHING, STORAGE, arithmetic_of
-from caffezoo.engines.quantised import INT8
+from caffezoo.engines.quantised import INT8, QuantisedNetwork, find_quantised, float_model
 from caffezoo.errors import DataError, UsageError
 from caffezoo.evaluation.classifier import Classifier
 from caffezoo.evaluation.dataset import Dataset
+from caffezoo.evaluation.identity import facts
 from caffezoo.evaluation.metrics import ErrorRate, guess_of, true_rank
 from caffezoo.evaluation.pipeline import score_images
+from caffezoo.evaluation.protocol import Protocol
+from caffezoo.evaluation.runs.scoring import Subject
 from caffezoo.evaluation.statistics import PairedDifference, paired_difference
 
 SCORES = "scores of all precisions"
@@ -48,6 +51,11 @@ class PrecisionResult:
         Difference of a score from the first precision's; the scores are those that errors are counted on.
     top1_difference, top5_difference : PairedDifference
         Against the first precision.
+    protocol : Protocol
+    facts : mapping of str to object
+        What it is of and what ran it: see :func:`caffezoo.evaluation.identity.facts`.
+    quantised : QuantisedNetwork or None
+        What int8 ran.
     """
 
     network: str
@@ -63,6 +71,9 @@ class PrecisionResult:
     largest: float
     top1_difference: PairedDifference
     top5_difference: PairedDifference | None
+    protocol: Protocol
+    facts: Mapping[str, Any]
+    quantised: QuantisedNetwork | None = None
 
     @property
     def images(self) -> int:
@@ -176,14 +187,15 @@ def compare_precisions(
         scored.close()
     if not ranks[0]:
         raise DataError(f"none of the {done} images can be read")
+    subjects = [Subject(classifier, dataset, ()) for classifier in classifiers]
     return [
-        _result(classifier, ranks[0], ranks[i], guesses[0], guesses[i], panel.seconds[i], largest[i])
-        for i, classifier in enumerate(classifiers)
+        _result(subject, ranks[0], ranks[i], guesses[0], guesses[i], panel.seconds[i], largest[i])
+        for i, subject in enumerate(subjects)
     ]
 
 
 def _result(
-    classifier: Classifier,
+    subject: Subject,
     first_ranks: Sequence[int],
     ranks: Sequence[int],
     first_guesses: Sequence[int],
@@ -197,7 +209,11 @@ def _result(
     def difference(k: int) -> PairedDifference:
         return paired_difference([rank >= k for rank in first_ranks], [rank >= k for rank in ranks])
 
+    classifier = subject.classifier
     five = classifier.classes >= 5
+    quantised = None
+    if classifier.engine.precision == INT8:
+        quantised = find_quantised(float_model(classifier.engine.network, classifier.engine.outputs))
     return PrecisionResult(
         network=classifier.recipe.name,
         precision=classifier.engine.precision,
@@ -206,31 +222,31 @@ def _result(
         guesses=tuple(guesses),
         top1=rate(1),
         top5=rate(5) if five else None,
-        weight_bytes=weight_bytes(classifier),
+        weight_bytes=weight_bytes(classifier, quantised),
         seconds=seconds,
         agreement=sum(a == b for a, b in zip(first_guesses, guesses, strict=True)) / len(guesses),
         largest=largest,
         top1_difference=difference(1),
         top5_difference=difference(5) if five else None,
+        protocol=classifier.protocol,
+        facts=facts(subject),
+        quantised=quantised,
     )
 
 
 _BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
-def weight_bytes(classifier: Classifier) -> int:
+def weight_bytes(classifier: Classifier, quantised: QuantisedNetwork | None = None) -> int:
     """Return the size of the learned values as a file of the engine's precision holds them, in bytes.
 
     For int8 it is the size of the quantised model's constants: 8-bit weights, float32 biases and scales.
     """
     engine = classifier.engine
-    if engine.precision == INT8:
+    if quantised is not None:
         from onnx import numpy_helper
 
-        from caffezoo.engines.quantised import quantised_model
-
-        model = quantised_model(engine.network, engine.outputs)
-        return sum(numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
+        return sum(numpy_helper.to_array(tensor).nbytes for tensor in quantised.model().graph.initializer)
     if engine.precision in (STORAGE, EVERYTHING):
         width = 2
     else:

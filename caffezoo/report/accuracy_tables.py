@@ -183,38 +183,6 @@ def measured_table(data: ZooData) -> Table:
     return Table("measured", caption, tuple(Column(t, number=t in numbers) for t in titles.split("|")), tuple(rows))
 
 
-def precision_table(data: ZooData) -> Table:
-    """Measured errors of networks at several precisions of the same images: of each network its largest set alone."""
-    found: dict[_Condition, dict[str, AccuracyRow]] = {}
-    for row in data.accuracy:
-        found.setdefault(_Condition.of(row), {})[row.precision] = row
-    several = {condition: rows for condition, rows in found.items() if len(rows) > 1}
-    most = {name: max(c.images for c in several if c.network == name) for name in {c.network for c in several}}
-    several = {condition: rows for condition, rows in several.items() if condition.images == most[condition.network]}
-    precisions = list(dict.fromkeys(precision for rows in several.values() for precision in rows))
-    rows = tuple(
-        (
-            cell(condition.network),
-            cell(f"{condition.data}, {condition.images:,}"),
-            *(_own(rows[p]) if p in rows else () for p in precisions),
-            cell(condition.engine),
-        )
-        for condition, rows in several.items()
-    )
-    caption = (
-        "Measured top-1/top-5 error in percent at several precisions."
-        if rows
-        else ("No network measured at more than one precision yet.")
-    )
-    columns = (
-        Column("network"),
-        Column("data, images"),
-        *(Column(p, number=True) for p in precisions),
-        Column("engine"),
-    )
-    return Table("precision", caption, columns, rows)
-
-
 def forward_backward(row: Record | None) -> Cell:
     """Published forward/backward time in ms."""
     if row is None or ("forward_ms" not in row and "backward_ms" not in row):

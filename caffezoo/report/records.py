@@ -94,7 +94,7 @@ def _accuracy_row(record: Record, where: str) -> AccuracyRow:
     for name in ("prototxt", "weights", "label_list", "images"):
         values[f"{name}_sha256"] = sha256.get(name)
     for name in ("data", "label_list"):
-        values[name] = _named(record.get(name))
+        values[name] = publishable(record.get(name))
     values["unreadable"] = len(_part(record, "unreadable", list, where))
     values["versions"] = _pairs(record, where)
     values["note"] = record.get("note")
@@ -156,8 +156,8 @@ def _given(values: Record) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _named(path: Any) -> Any:
-    """A path as it can be published: the name alone of what lies outside the current folder."""
+def publishable(path: Any) -> Any:
+    """Return a path as it can be published: the name alone of what lies outside the current folder."""
     if not isinstance(path, str) or not os.path.isabs(path):
         return path
     return os.path.basename(path.rstrip("/")) or without_home(path)

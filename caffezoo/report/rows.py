@@ -19,9 +19,11 @@ from caffezoo.report.row import (
     Number,
     Pairs,
     Percent,
+    Points,
     Rate,
     Row,
     Sha256,
+    Share,
     Side,
     Spread,
     Text,
@@ -153,6 +155,63 @@ class SpeedRow(Measured):
     note: Text | None = None
 
 
+class PrecisionRow(Measured):
+    """One precision of a network on the images of a study, against the first precision of its ``session`` as pairs.
+
+    Differences are points of error, this one's minus the first's, with paired 95 % intervals and the exact p of
+    McNemar's test; the first row has none. Of ``seeded`` weights only the agreement with the first's answers counts.
+    """
+
+    file = "precision.csv"
+
+    session: Moment
+    precision: Text
+    against: Text
+    weights: Literal["trained", "seeded"]
+    top1_error: Percent | None = None
+    top1_low: Percent | None = None
+    top1_high: Percent | None = None
+    top1_difference: Points | None = None
+    top1_difference_low: Points | None = None
+    top1_difference_high: Points | None = None
+    top1_p: Share | None = None
+    top5_error: Percent | None = None
+    top5_difference: Points | None = None
+    top5_p: Share | None = None
+    agreement: Percent
+    largest_score_difference: Spread
+    images: Count
+    protocol: Text
+    mean: Levels
+    std: Levels
+    channel_order: Text
+    calibration: Text | None = None
+    calibration_images: Count | None = None
+    kept: Text | None = None
+    weight_bytes: Count
+    images_per_second: Milliseconds
+    engine: Text
+    device: Text
+    cpu: Text
+    data: Text
+    prototxt_sha256: Sha256
+    weights_sha256: Sha256
+    images_sha256: Sha256
+    versions: Pairs
+    command: Text
+
+    @model_validator(mode="after")
+    def _is_paired(self) -> Self:
+        paired = (self.top1_difference, self.top1_difference_low, self.top1_difference_high, self.top1_p)
+        if len({value is None for value in paired}) > 1:
+            raise ValueError("a difference, its interval and its p belong together")
+        if (self.weights == "seeded") != (self.top1_error is None):
+            raise ValueError("seeded weights have no error, trained ones have")
+        if self.precision == self.against and (self.top1_difference is not None or self.agreement != 100):
+            raise ValueError("the first precision is compared with nothing")
+        return self
+
+
 class TrainingRow(Measured):
     """One training, as far as it went; what its log does not tell is left out."""
 
@@ -226,5 +285,5 @@ class CurveRow(Detail):
     value: float
 
 
-MEASURED: tuple[type[Measured], ...] = (AccuracyRow, TimeRow, SpeedRow, TrainingRow)
+MEASURED: tuple[type[Measured], ...] = (AccuracyRow, TimeRow, SpeedRow, PrecisionRow, TrainingRow)
 DETAILS: tuple[type[Detail], ...] = (LayerRow, ConfusionRow, CurveRow)

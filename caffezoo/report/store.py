@@ -1,8 +1,8 @@
 """The results store: CSV files that only grow.
 
-``accuracy.csv``, ``time.csv``, ``speed.csv`` and ``training.csv`` hold a row a measurement; ``confusion.csv``,
-``layer_time.csv`` and ``training_curve.csv`` the details of their runs. A row is one line, so that a broken line spoils
-no other: reading gives the good rows and names the bad ones.
+``accuracy.csv``, ``time.csv``, ``speed.csv``, ``precision.csv`` and ``training.csv`` hold a row a measurement;
+``confusion.csv``, ``layer_time.csv`` and ``training_curve.csv`` the details of their runs. A row is one line, so that
+a broken line spoils no other: reading gives the good rows and names the bad ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 from caffezoo.errors import ResultsError, UnknownNameError
 from caffezoo.report.row import Row
-from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, Detail, LayerRow, SpeedRow, TimeRow, TrainingRow
+from caffezoo.report.rows import (
+    AccuracyRow,
+    ConfusionRow,
+    CurveRow,
+    Detail,
+    LayerRow,
+    PrecisionRow,
+    SpeedRow,
+    TimeRow,
+    TrainingRow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +38,7 @@ TABLES: dict[str, type[Row]] = {
     "accuracy": AccuracyRow,
     "time": TimeRow,
     "speed": SpeedRow,
+    "precision": PrecisionRow,
     "training": TrainingRow,
     "confusion": ConfusionRow,
     "layers": LayerRow,
@@ -68,6 +79,10 @@ class Store:
     def speed(self) -> Contents[SpeedRow]:
         """Figures of benchmarks, oldest line first."""
         return self.read(SpeedRow)
+
+    def precision(self) -> Contents[PrecisionRow]:
+        """Precisions compared, oldest line first."""
+        return self.read(PrecisionRow)
 
     def training(self) -> Contents[TrainingRow]:
         """Trainings, oldest line first."""

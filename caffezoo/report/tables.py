@@ -10,10 +10,10 @@ from caffezoo.report.accuracy_tables import (
     applications_table,
     lite_table,
     measured_table,
-    precision_table,
 )
 from caffezoo.report.cost_tables import cost_table, preprocessing_table
 from caffezoo.report.original_tables import original_cost_table, original_errors_table
+from caffezoo.report.precision_tables import precision_differences_table, precision_table
 from caffezoo.report.speed_tables import speed_all_table, speed_precision_table, speed_table
 from caffezoo.report.table import Table
 from caffezoo.report.time_tables import time_table
@@ -30,6 +30,7 @@ TABLES: dict[str, Callable[[ZooData], Table]] = {
     "applications": applications_table,
     "measured": measured_table,
     "precision": precision_table,
+    "precision-differences": precision_differences_table,
     "speed": speed_table,
     "speed-all": speed_all_table,
     "speed-precision": speed_precision_table,

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from caffezoo.errors import ZooError
 from caffezoo.report.costs import network_costs
 from caffezoo.report.published import Record
-from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, LayerRow, SpeedRow, TimeRow, TrainingRow
+from caffezoo.report.rows import (
+    AccuracyRow,
+    ConfusionRow,
+    CurveRow,
+    LayerRow,
+    Measured,
+    PrecisionRow,
+    SpeedRow,
+    TimeRow,
+    TrainingRow,
+)
 from caffezoo.report.store import Store
 from caffezoo.report.table import Cell, Span
 from caffezoo.zoo.index import Index
 from caffezoo.zoo.resources import data_root
 
 IMAGENET_CLASSES = 1000
+AnyMeasured = TypeVar("AnyMeasured", bound=Measured)
 
 
 class ZooData:
@@ -67,25 +79,33 @@ class ZooData:
             costs[name] = cost
         return costs
 
+    def _known(self, rows: Iterable[AnyMeasured]) -> tuple[AnyMeasured, ...]:
+        return tuple(sorted((row for row in rows if row.network in self.index), key=lambda row: row.date))
+
     @cached_property
     def accuracy(self) -> tuple[AccuracyRow, ...]:
         """Good rows of networks that the index has, newest last."""
-        return tuple(sorted((r for r in self.store.accuracy().rows if r.network in self.index), key=lambda r: r.date))
+        return self._known(self.store.accuracy().rows)
 
     @cached_property
     def time(self) -> tuple[TimeRow, ...]:
         """Good rows of networks that the index has, newest last."""
-        return tuple(sorted((r for r in self.store.time().rows if r.network in self.index), key=lambda r: r.date))
+        return self._known(self.store.time().rows)
 
     @cached_property
     def speed(self) -> tuple[SpeedRow, ...]:
         """Good rows of networks that the index has, newest last."""
-        return tuple(sorted((r for r in self.store.speed().rows if r.network in self.index), key=lambda r: r.date))
+        return self._known(self.store.speed().rows)
+
+    @cached_property
+    def precision(self) -> tuple[PrecisionRow, ...]:
+        """Good rows of networks that the index has, newest last."""
+        return self._known(self.store.precision().rows)
 
     @cached_property
     def training(self) -> tuple[TrainingRow, ...]:
         """Good rows of networks that the index has, newest last."""
-        return tuple(sorted((r for r in self.store.training().rows if r.network in self.index), key=lambda r: r.date))
+        return self._known(self.store.training().rows)
 
     @cached_property
     def confusion(self) -> tuple[ConfusionRow, ...]:

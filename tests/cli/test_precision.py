@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from caffezoo.cli.main import main
+from caffezoo.report.store import Store
 from tests.precision.networks import flags, write_files
 
 DTYPES = "float32,float16-storage,int8"
@@ -49,6 +50,41 @@ def test_every_format_holds_every_precision(files: Path, capsys, form: str) -> N
         assert quantised["weight_bytes"] < storage["weight_bytes"]
         assert storage["largest_score_difference"] < 1e-2
         assert 0 < storage["top1_p"] <= 1
+
+
+def test_recorded_rows_are_what_was_printed(files: Path, capsys) -> None:
+    pytest.importorskip("nncf", reason="needs NNCF: pip install 'caffezoo[int8]'")
+    store = files / "results"
+    asked = [*flags(files), "--dtypes", DTYPES, "--calibration", files / "calibration", "--format", "json"]
+    status, out, err = run(capsys, *asked, "--results", store)
+    assert (status, "--results is for --record" in err) == (2, True)
+    assert run(capsys, *asked, "--record", "--results", store)[0] == 2  # there is no such folder
+    store.mkdir()
+    status, out, err = run(capsys, *asked, "--record", "--results", store)
+    assert status == 0
+    rows = Store(store).precision().rows
+    assert all(row.run in err for row in rows)
+    printed = json.loads(out)["results"]
+    assert [row.precision for row in rows] == [one["precision"] for one in printed] == DTYPES.split(",")
+    assert [row.top1_error for row in rows] == [one["top1_error"] for one in printed]
+    assert [row.agreement for row in rows] == [100 * one["agreement"] for one in printed]
+    assert [row.top1_p for row in rows] == [None, *(one["top1_p"] for one in printed[1:])]
+    assert [row.calibration_images for row in rows] == [None, None, 10]
+    assert {(row.data, row.images, row.against, row.weights) for row in rows} == {("images", 12, "float32", "trained")}
+    assert rows[2].calibration == "calibration"
+
+
+def test_seeded_networks_record_agreement_alone(tmp_path: Path, files: Path, capsys) -> None:
+    store = tmp_path / "results"
+    store.mkdir()
+    data = ["--data", files / "images", "--val-file", files / "list.txt", "--limit", "2"]
+    asked = ["--net", "squeezenet-v1.1", "--seeded", "--dtypes", "float32,float16-storage", *data]
+    status, _, err = run(capsys, *asked, "--record", "--results", store)
+    assert status == 0, err
+    first, storage = Store(store).precision().rows
+    assert (first.network, first.weights, first.top1_error, storage.top1_p) == ("squeezenet-v1.1", "seeded", None, None)
+    assert (first.agreement, storage.against) == (100, "float32")
+    assert storage.weight_bytes * 2 == first.weight_bytes
 
 
 def test_max_drop_names_what_it_keeps(files: Path, capsys) -> None:

@@ -93,7 +93,7 @@ def test_lite_has_cpu_times(data: ZooData) -> None:
 
 
 def test_no_results_yet(data: ZooData) -> None:
-    for name in ("time", "measured", "precision"):
+    for name in ("time", "measured", "precision", "precision-differences"):
         table = make_table(name, data)
         assert name == "time" or table.rows == ()
         assert "yet" in table.caption
@@ -125,12 +125,6 @@ def test_times_of_other_batches_and_threads_have_columns_of_their_own(data: ZooD
     data.store.append([r for t in (1, 2) for r in record_rows(time_record(threads=t, batch_size=8, layers=None), "a")])
     table = make_table("time", data)
     assert [c.title for c in table.columns][1:5] == ["px", "batch", "openvino", "openvino 2"]
-
-
-def test_precision_of_results(data: ZooData) -> None:
-    data.store.append(record_rows(evaluation_record(), "a") + record_rows(evaluation_record(precision="float16"), "b"))
-    row = _texts(make_table("precision", data), "dpn-92")
-    assert row["float32"] == row["float16"] == "20.81/5.47"
 
 
 def test_rows_of_unknown_networks_stay_out(data: ZooData) -> None:
@@ -194,10 +188,3 @@ def test_every_table_in_every_format(data: ZooData, form: str) -> None:
         text = FORMATS[form][1](table)
         assert all(len(row) == len(table.columns) for row in table.rows)
         assert text.endswith("\n")
-
-
-def test_precision_shows_the_largest_set_of_a_network_alone(data: ZooData) -> None:
-    for images in (20, 50000):
-        for precision in ("float32", "float16"):
-            data.store.append(record_rows(evaluation_record(images=images, precision=precision), "a"))
-    assert _texts(make_table("precision", data), "dpn-92")["data, images"] == "val, 50,000"
