@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,22 +12,18 @@ import typer
 
 from caffezoo.cli import recipes
 from caffezoo.cli.calibration import CalibrationOption, calibrate
-from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say
 from caffezoo.cli.engine_choice import AUTO, chosen_engine, recipe_jobs
 from caffezoo.cli.evaluation_arguments import each_network, list_among, parse_labels, parse_sizes
-from caffezoo.cli.evaluation_output import print_results, report_unreadable, running
+from caffezoo.cli.evaluation_output import finish, running, say_resumed
 from caffezoo.cli.expecting import as_published, check_expectation
-from caffezoo.cli.network_arguments import NetworkArguments, short_note, takes_network, tell_notes
+from caffezoo.cli.network_arguments import NetworkArguments, takes_network, tell_notes
 from caffezoo.cli.progress import progress
 from caffezoo.cli.results import RESULTS_HELP, writable_store
 from caffezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from caffezoo.evaluation.result import EvaluationResult
     from caffezoo.evaluation.runs.folder import Run
-    from caffezoo.evaluation.runs.scoring import Subject
-    from caffezoo.report.store import Store
 
 
 @takes_network()
@@ -277,69 +270,3 @@ def evaluate(
         networks, known, subjects, found, tolerance, opening, workers or default_workers()
     ):
         raise typer.Exit(1)
-
-
-def finish(
-    found: Sequence[EvaluationResult],
-    runs: Sequence[Run],
-    subjects: Sequence[Subject],
-    *,
-    kept: bool,
-    as_json: bool,
-    store: Store | None,
-) -> None:
-    """Print results, record them, and exit 130 where they are of an interrupted run."""
-    from caffezoo.report.provenance import provenance
-    from caffezoo.report.records import parse_records
-
-    report_unreadable(found[0])
-    lines = []
-    for result, subject in zip(found, subjects, strict=True):
-        for warning in result.warnings:
-            if warning not in subject.classifier.warnings:  # those were told before the first image
-                say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
-        recipe = subject.classifier.recipe
-        notes = [*subject.classifier.network_notes, *beside_columns(result)]
-        note = short_note(notes, recipe.prototxt, recipe.weights)
-        lines.append(json.dumps({**result.to_json(), "note": note, **provenance(given_command())}))
-    if as_json:
-        print("\n".join(lines))
-    else:
-        print_results(found)
-    if not found[0].interrupted:
-        for one in runs if not kept else ():
-            one.remove()
-        for line, result in zip(lines if store is not None else (), found, strict=False):
-            assert store is not None
-            rows = parse_records(line, f"network '{result.network}'")
-            store.append(rows)
-            print(f"caffezoo: {store.path(type(rows[0]))}: added run {rows[0].run}", file=sys.stderr)
-        return
-    result = found[0]
-    nothing = "; nothing is recorded of it" if store is not None else ""
-    again = "; the same command goes on from here" if any(one.path for one in runs) else ""
-    done = f"{result.images + len(result.unreadable)} of {result.total} images"
-    print(f"caffezoo: interrupted after {done}{nothing}{again}", file=sys.stderr)
-    raise typer.Exit(130)
-
-
-def beside_columns(result: EvaluationResult) -> list[str]:
-    """Return what tells a result from others and has no column in the results: it goes into the row's note."""
-    protocol, found = result.protocol, []
-    if protocol.scales or protocol.fully_convolutional:
-        found.append(f"protocol: {protocol.name}")
-    if len(result.rates) > 1 or result.rates[0].name != "labels":
-        found.append(f"labels: {result.rates[0].name}")
-    if result.class_subset:
-        found.append(f"of {result.class_subset} classes")
-    return found
-
-
-def say_resumed(runs: Sequence[Run]) -> None:
-    """Say what an earlier run did."""
-    done, images = sum(one.done_images for one in runs), sum(one.images for one in runs)
-    if done:
-        print(f"caffezoo: going on after {done} of {images} images (--no-resume starts anew)", file=sys.stderr)
-    damaged = sum(one.damaged for one in runs)
-    if damaged:
-        say("warning", f"{damaged} shards of the run are damaged, and done again")

@@ -1,16 +1,25 @@
-"""What ``caffezoo evaluate`` prints: one result in words, several as a table, and how far it is."""
+"""What ``caffezoo evaluate`` prints and records: one result in words, several as a table, and how far it is."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
+from caffezoo.cli.command import given_command
 from caffezoo.cli.console import say, shown
+from caffezoo.cli.network_arguments import short_note
 
 if TYPE_CHECKING:
     from caffezoo.evaluation.metrics import ErrorRate
     from caffezoo.evaluation.result import EvaluationResult, Progress
+    from caffezoo.evaluation.runs.folder import Run
+    from caffezoo.evaluation.runs.scoring import Subject
+    from caffezoo.report.store import Store
 
 SHOWN_UNREADABLE = 20
 
@@ -112,3 +121,56 @@ def running(progress: Progress, start: float) -> str:
     if progress.unreadable:
         parts.append(f"{progress.unreadable} unreadable")
     return "  ".join(parts)
+
+
+def finish(
+    found: Sequence[EvaluationResult],
+    runs: Sequence[Run],
+    subjects: Sequence[Subject],
+    *,
+    kept: bool,
+    as_json: bool,
+    store: Store | None,
+) -> None:
+    """Print results, record them, and exit 130 where they are of an interrupted run."""
+    from caffezoo.report.provenance import provenance
+    from caffezoo.report.records import parse_records
+
+    report_unreadable(found[0])
+    lines = []
+    for result, subject in zip(found, subjects, strict=True):
+        for warning in result.warnings:
+            if warning not in subject.classifier.warnings:  # those were told before the first image
+                say("warning", warning if len(found) == 1 else f"{result.network}: {warning}")
+        recipe = subject.classifier.recipe
+        note = short_note(subject.classifier.network_notes, recipe.prototxt, recipe.weights)
+        lines.append(json.dumps({**result.to_json(), "note": note, **provenance(given_command())}))
+    if as_json:
+        print("\n".join(lines))
+    else:
+        print_results(found)
+    if not found[0].interrupted:
+        for one in runs if not kept else ():
+            one.remove()
+        for line, result in zip(lines if store is not None else (), found, strict=False):
+            assert store is not None
+            rows = parse_records(line, f"network '{result.network}'")
+            store.append(rows)
+            print(f"caffezoo: {store.path(type(rows[0]))}: added run {rows[0].run}", file=sys.stderr)
+        return
+    result = found[0]
+    nothing = "; nothing is recorded of it" if store is not None else ""
+    again = "; the same command goes on from here" if any(one.path for one in runs) else ""
+    done = f"{result.images + len(result.unreadable)} of {result.total} images"
+    print(f"caffezoo: interrupted after {done}{nothing}{again}", file=sys.stderr)
+    raise typer.Exit(130)
+
+
+def say_resumed(runs: Sequence[Run]) -> None:
+    """Say what an earlier run did."""
+    done, images = sum(one.done_images for one in runs), sum(one.images for one in runs)
+    if done:
+        print(f"caffezoo: going on after {done} of {images} images (--no-resume starts anew)", file=sys.stderr)
+    damaged = sum(one.damaged for one in runs)
+    if damaged:
+        say("warning", f"{damaged} shards of the run are damaged, and done again")

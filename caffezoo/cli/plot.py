@@ -15,7 +15,7 @@ from caffezoo.errors import UnknownNameError, UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from caffezoo.report.rows import Detail
+    from caffezoo.report.details import Detail
     from caffezoo.report.zoo_data import ZooData
 
 NetworkArgument = Annotated[
@@ -143,8 +143,8 @@ def layers(
 
     Example: `caffezoo plot layers se-resnet50 --output layers.svg`
     """
+    from caffezoo.report.details import LayerRow
     from caffezoo.report.layer_plot import layer_figure
-    from caffezoo.report.rows import LayerRow
 
     data = _data(output, folder, index, LayerRow)
     _save(layer_figure(data, network, run), output)
@@ -165,7 +165,7 @@ def confusion(
     Example: `caffezoo plot confusion efficientnet-lite0 --output confusion.svg`
     """
     from caffezoo.report.confusion_plot import confusion_figure
-    from caffezoo.report.rows import ConfusionRow
+    from caffezoo.report.details import ConfusionRow
 
     data = _data(output, folder, index, ConfusionRow)
     _save(confusion_figure(data, network, run), output)
@@ -185,8 +185,8 @@ def loss(
 
     Example: `caffezoo results add train.log --net resnet18-priv && caffezoo plot loss resnet18-priv --output loss.svg`
     """
+    from caffezoo.report.details import CurveRow
     from caffezoo.report.loss_plot import loss_figure
-    from caffezoo.report.rows import CurveRow
 
     data = _data(output, folder, index, CurveRow)
     _save(loss_figure(data, network, run), output)

@@ -26,8 +26,8 @@ def report(
 
     Example: `caffezoo report --html report`
     """
+    from caffezoo.report.details import LayerRow
     from caffezoo.report.page import write_report
-    from caffezoo.report.rows import LayerRow
     from caffezoo.report.zoo_data import ZooData
     from caffezoo.zoo.index import load_index
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas
 
     from caffezoo.report.comparison import Difference
-    from caffezoo.report.rows import Detail, Measured
+    from caffezoo.report.details import Detail
+    from caffezoo.report.rows import Measured
     from caffezoo.report.store import Store
 
 FolderOption = Annotated[
@@ -96,7 +97,7 @@ def list_results(
     folder: FolderOption = None,
 ) -> None:
     """List measurements, or the details of their runs; errors in percent, times in ms."""
-    from caffezoo.report.rows import Detail
+    from caffezoo.report.details import Detail
     from caffezoo.report.store import TABLES
 
     if as_json and as_csv:

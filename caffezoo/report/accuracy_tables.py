@@ -148,12 +148,11 @@ class _Condition:
     data: str
     images_sha256: str
     images: int
-    crops: int
-    base_size: int
-    crop_size: int
+    protocol_name: str
+    labels: str | None
+    class_subset: int | None
     mean: str
     std: str
-    resize: str
     engine: str
 
     @classmethod
@@ -167,8 +166,8 @@ def measured_table(data: ZooData) -> Table:
     rows = [
         (
             cell(row.network),
-            cell(f"{row.data}, {row.images:,}"),
-            cell(f"{row.crops} × {row.crop_size} of {row.base_size}"),
+            cell(_images(row)),
+            cell(row.protocol_name),
             _interval(row.top1_error, row.top1_low, row.top1_high),
             _interval(row.top5_error, row.top5_low, row.top5_high),
             cell(f"{row.engine}, {row.precision}"),
@@ -177,10 +176,16 @@ def measured_table(data: ZooData) -> Table:
         )
         for row in newest.values()
     ]
-    titles = "network|data, images|crops × crop px of base px|top-1 error %|top-5 error %|engine|CPU|date"
+    titles = "network|data, images|protocol|top-1 error %|top-5 error %|engine|CPU|date"
     numbers = ("top-1 error %", "top-5 error %")
     caption = "Measured with this package, with 95 % Wilson intervals." if rows else "No results measured yet."
     return Table("measured", caption, tuple(Column(t, number=t in numbers) for t in titles.split("|")), tuple(rows))
+
+
+def _images(row: AccuracyRow) -> str:
+    labels = f", labels {row.labels}" if row.labels else ""
+    subset = f", {row.class_subset} classes" if row.class_subset else ""
+    return f"{row.data}, {row.images:,}{labels}{subset}"
 
 
 def forward_backward(row: Record | None) -> Cell:

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from caffezoo.errors import ResultsError
-from caffezoo.report.rows import DETAILS, MEASURED, AccuracyRow, ConfusionRow, Measured
+from caffezoo.report.details import DETAILS, ConfusionRow
+from caffezoo.report.rows import MEASURED, AccuracyRow, Measured
 from caffezoo.report.store import AnyRow, Store
 from caffezoo.zoo.index import Index
 from caffezoo.zoo.resources import data_root

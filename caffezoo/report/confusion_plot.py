@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from caffezoo.report.details import ConfusionRow
 from caffezoo.report.figure import COLOURS, new_figure
-from caffezoo.report.rows import AccuracyRow, ConfusionRow
+from caffezoo.report.rows import AccuracyRow
 from caffezoo.report.runs import find_run, runs_with_details
 from caffezoo.report.zoo_data import ZooData
 from caffezoo.zoo.synsets import class_name

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from caffezoo.report.details import LayerRow
 from caffezoo.report.figure import COLOURS, GREY, new_figure
-from caffezoo.report.rows import LayerRow, TimeRow
+from caffezoo.report.rows import TimeRow
 from caffezoo.report.runs import find_run, runs_with_details
 from caffezoo.report.zoo_data import ZooData
 

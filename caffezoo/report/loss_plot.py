@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from caffezoo.report.details import CurveRow
 from caffezoo.report.figure import COLOURS, GREY, MARKERS, new_figure
-from caffezoo.report.rows import CurveRow, TrainingRow
+from caffezoo.report.rows import TrainingRow
 from caffezoo.report.runs import find_run, runs_with_details
 from caffezoo.report.zoo_data import ZooData
 

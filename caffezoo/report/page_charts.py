@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffezoo.report.crop_plot import Curve
+from caffezoo.report.details import LayerRow
 from caffezoo.report.figure import COLOURS, GREY, MARKERS
 from caffezoo.report.page_summary import Summary
-from caffezoo.report.rows import LayerRow
 from caffezoo.report.time_series import TimeSeries
 
 # Bokeh's names of the markers in figure.py, and characters that look like them, in the same order.

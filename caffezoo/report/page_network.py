@@ -8,10 +8,11 @@ from functools import cached_property
 
 from caffezoo.report.accuracy_tables import measured_table
 from caffezoo.report.crop_plot import crop_curves
+from caffezoo.report.details import LayerRow
 from caffezoo.report.page_charts import Json, curve_data, layer_data
 from caffezoo.report.page_summary import WEIGHTS_STATES
 from caffezoo.report.published import Record, accuracy_rows, error_percent, time_rows
-from caffezoo.report.rows import LayerRow, TimeRow
+from caffezoo.report.rows import TimeRow
 from caffezoo.report.runs import runs_with_details
 from caffezoo.report.table import NOTHING, Cell, Column, Span, Table, cell, to_html
 from caffezoo.report.time_series import setup

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from caffezoo.errors import ResultsError
+from caffezoo.report.details import ConfusionRow, CurveRow, Detail, LayerRow
 from caffezoo.report.provenance import without_home
 from caffezoo.report.row import Row
-from caffezoo.report.rows import AccuracyRow, ConfusionRow, CurveRow, Detail, LayerRow, Measured, TimeRow, TrainingRow
+from caffezoo.report.rows import AccuracyRow, Measured, TimeRow, TrainingRow
 
 Record = Mapping[str, Any]
 
@@ -27,6 +28,8 @@ _SAME = (
 ).split()
 _PROTOCOL = "crops base_size crop_size resize mean std channel_order decoder resizer".split()
 _HASHES = ("prototxt", "weights", "log")
+OWN_LABELS = "labels"
+"""What an evaluation calls the data's own label set."""
 
 AnyMeasured = TypeVar("AnyMeasured", bound=Measured)
 
@@ -98,6 +101,10 @@ def _accuracy_row(record: Record, where: str) -> AccuracyRow:
     values["unreadable"] = len(_part(record, "unreadable", list, where))
     values["versions"] = _pairs(record, where)
     values["note"] = record.get("note")
+    values["protocol"] = protocol.get("name")
+    sets = record.get("label_sets") or [{}]
+    values["labels"] = None if sets[0].get("name") == OWN_LABELS else publishable(sets[0].get("name"))
+    values["class_subset"] = record.get("class_subset")
     return AccuracyRow.make(_given(values), where)
 
 

@@ -12,9 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from caffezoo.errors import ResultsError
 
-SCHEMA = 1
-"""Version of the columns; a change of any of them makes a new one."""
-
 MAX_CELL = 2000
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -48,18 +45,37 @@ class Row(BaseModel):
     """One row; frozen, and refuses columns that it does not know.
 
     ``run`` is the first twelve hex digits of the hash over all other cells: it names the row, and a row that was
-    changed by hand no longer has it.
+    changed by hand no longer has it. A row without values in later columns is one of the schema before them, so that
+    its hash stays what it was.
+
+    Attributes
+    ----------
+    later : mapping of str to int
+        Columns that were added behind the first ones, with the version of the columns that each came with; a class's
+        own version is the highest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     file: ClassVar[str]
+    later: ClassVar[Mapping[str, int]] = {}
 
     run: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 
     @classmethod
-    def columns(cls) -> list[str]:
-        """Names of the file's columns, in order."""
-        return ["schema", *cls.model_fields]
+    def newest_schema(cls) -> int:
+        """Version of the columns."""
+        return max(cls.later.values(), default=1)
+
+    @classmethod
+    def columns(cls, schema: int | None = None) -> list[str]:
+        """Names of the file's columns, in order; those of an earlier version where it is given."""
+        highest = cls.newest_schema() if schema is None else schema
+        return ["schema", *(name for name in cls.model_fields if cls.later.get(name, 1) <= highest)]
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the columns that hold all of this row."""
+        return max((n for name, n in self.later.items() if getattr(self, name) is not None), default=1)
 
     @classmethod
     def make(cls, values: Mapping[str, object], where: str) -> Self:
@@ -86,9 +102,13 @@ class Row(BaseModel):
         """
         found = {name: value for name, value in cells.items() if value != ""}
         schema = found.pop("schema", "")
-        if schema != str(SCHEMA):
-            raise ResultsError(f"schema: {schema[:20]!r} is not {SCHEMA}", where=where, hint="use a newer caffezoo")
+        known = range(1, cls.newest_schema() + 1)
+        if schema not in map(str, known):
+            versions = " or ".join(map(str, known))
+            raise ResultsError(f"schema: {schema[:20]!r} is not {versions}", where=where, hint="use a newer caffezoo")
         row = cls._checked(found, where)
+        if row.schema_version != int(schema):
+            raise ResultsError(f"schema: is {schema}, but the columns make it {row.schema_version}", where=where)
         if row.altered:
             raise ResultsError(
                 f"run: is {row.run}, but the row's content makes {row.fingerprint}",
@@ -110,12 +130,13 @@ class Row(BaseModel):
 
     def cells(self) -> list[str]:
         """Text of every cell; floats as the shortest text that reads back to the same number."""
-        return [str(SCHEMA), *("" if value is None else str(value) for _, value in self)]
+        return [str(self.schema_version), *("" if value is None else str(value) for _, value in self)]
 
     @property
     def fingerprint(self) -> str:
         """What ``run`` is for this content."""
-        content = {name: value for name, value in self.model_dump().items() if name != "run"}
+        columns = self.columns(self.schema_version)
+        content = {name: value for name, value in self.model_dump().items() if name in columns and name != "run"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

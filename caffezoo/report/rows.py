@@ -2,12 +2,12 @@
 
 Errors are in percent, times in milliseconds for a whole batch, sizes in px, memory in bytes; hashes are SHA-256. A
 mean or std is three numbers, blue green red, separated by blanks (one for grey); versions are ``name=version`` pairs
-separated by blanks. A :class:`Detail` belongs to the run of a :class:`Measured` row, whose ``run`` it carries.
+separated by blanks. :mod:`caffezoo.report.details` has the parts of their runs.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import StringConstraints, model_validator
 
@@ -38,9 +38,14 @@ class Measured(Row):
 
 
 class AccuracyRow(Measured):
-    """Error rates of one evaluation, with 95 % intervals."""
+    """Error rates of one evaluation, with 95 % intervals.
+
+    ``protocol`` is :attr:`caffezoo.evaluation.protocol.Protocol.name`; ``labels`` names the label set, where it is not
+    the data's own, and ``class_subset`` counts the classes that took part, where not all did.
+    """
 
     file = "accuracy.csv"
+    later = dict.fromkeys(("protocol", "labels", "class_subset"), 2)
 
     top1_error: Percent
     top1_low: Percent
@@ -77,6 +82,26 @@ class AccuracyRow(Measured):
     versions: Pairs
     command: Text
     note: Text | None = None
+    protocol: Text | None = None
+    labels: Text | None = None
+    class_subset: Count | None = None
+
+    @property
+    def protocol_name(self) -> str:
+        """The protocol's name; that of the published kind with these sizes, where the row is older than the column."""
+        return self.protocol or self.published_protocol
+
+    @property
+    def published_protocol(self) -> str:
+        """What the published protocol with this row's crops and sizes is called."""
+        squash = "" if self.resize == "short" else f" {self.resize}"
+        return f"{self.crops} crop{'s' * (self.crops > 1)} {self.base_size}/{self.crop_size}{squash}"
+
+    @model_validator(mode="after")
+    def _columns_of_their_time(self) -> Self:
+        if self.protocol is None and (self.labels is not None or self.class_subset is not None):
+            raise ValueError("a label set or a subset of classes wants the protocol's name")
+        return self
 
     @model_validator(mode="after")
     def _intervals_hold(self) -> Self:
@@ -234,56 +259,4 @@ class TrainingRow(Measured):
     note: Text | None = None
 
 
-class Detail(Row):
-    """A part of the run of a :class:`Measured` row, whose ``run`` it carries."""
-
-    of: ClassVar[type[Measured]]
-
-    @property
-    def altered(self) -> bool:
-        """Always False: ``run`` names the row that this belongs to."""
-        return False
-
-
-class LayerRow(Detail):
-    """Time of one layer."""
-
-    file = "layer_time.csv"
-    of = TimeRow
-
-    position: Number
-    layer: Text
-    layer_type: Text
-    forward_ms: Spread | None = None
-    backward_ms: Spread | None = None
-
-
-class ConfusionRow(Detail):
-    """Images of class ``label`` that the network took for class ``guess``; only where there are any."""
-
-    file = "confusion.csv"
-    of = AccuracyRow
-
-    label: Number
-    guess: Number
-    images: Count
-
-
-class CurveRow(Detail):
-    """One value that a training printed.
-
-    ``phase`` is train, test, or test with the test net's number above 0; a loss that is not finite is a value too.
-    """
-
-    file = "training_curve.csv"
-    of = TrainingRow
-
-    iteration: Number
-    phase: Annotated[str, StringConstraints(pattern=r"^(train|test( #\d{1,3})?)$")]
-    kind: Literal["loss", "metric", "learning_rate"]
-    output: Text
-    value: float
-
-
 MEASURED: tuple[type[Measured], ...] = (AccuracyRow, TimeRow, SpeedRow, PrecisionRow, TrainingRow)
-DETAILS: tuple[type[Detail], ...] = (LayerRow, ConfusionRow, CurveRow)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from caffezoo.errors import DataError
-from caffezoo.report.rows import Detail, Measured
+from caffezoo.report.details import Detail
+from caffezoo.report.rows import Measured
 from caffezoo.zoo.index import Index
 
 AnyMeasured = TypeVar("AnyMeasured", bound=Measured)

@@ -11,24 +11,15 @@ import contextlib
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 from caffezoo.errors import ResultsError, UnknownNameError
+from caffezoo.report.details import ConfusionRow, CurveRow, Detail, LayerRow
 from caffezoo.report.row import Row
-from caffezoo.report.rows import (
-    AccuracyRow,
-    ConfusionRow,
-    CurveRow,
-    Detail,
-    LayerRow,
-    PrecisionRow,
-    SpeedRow,
-    TimeRow,
-    TrainingRow,
-)
+from caffezoo.report.rows import AccuracyRow, PrecisionRow, SpeedRow, TimeRow, TrainingRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,13 +115,7 @@ class Store:
         if not content:
             return Contents((), (), ())
         header, *lines = content.split(b"\n")
-        columns = kind.columns()
-        if header.rstrip(b"\r").decode("utf-8", "replace") != ",".join(columns):
-            raise ResultsError(
-                "the header is not this version's",
-                where=f"{path}:1",
-                hint=f"it must be {','.join(columns[:4])},... ({len(columns)} columns)",
-            )
+        columns = kind.columns(_header_schema(header, kind, path))
         rows: list[AnyRow] = []
         numbers: list[int] = []
         faults: list[ResultsError] = []
@@ -145,7 +130,9 @@ class Store:
         return Contents(tuple(rows), tuple(numbers), tuple(faults))
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Add rows behind what is there; no byte of a file is ever changed.
+        """Add rows behind what is there, of which no cell is ever changed.
+
+        A file whose columns are those of an earlier version is given the later ones, empty in the rows that it holds.
 
         Raises
         ------
@@ -159,8 +146,7 @@ class Store:
         path = self.path(kind)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a+b") as stream:
-                _lock(stream)
+            with _locked(path) as stream:
                 present = self.read(kind)
                 if not issubclass(kind, Detail):
                     line_of = {row.run: line for row, line in zip(present.rows, present.lines, strict=True)}
@@ -175,7 +161,13 @@ class Store:
                 text = "\n" if cut else ""  # a line that a crash has cut short stays a line of its own
                 if not end:
                     text += ",".join(kind.columns()) + "\n"
-                stream.write((text + "".join(_line(row) for row in rows)).encode())
+                added = (text + "".join(_line(row) for row in rows)).encode()
+                stream.seek(0)
+                header = stream.readline().rstrip(b"\r\n")
+                if header and header != ",".join(kind.columns()).encode():
+                    _replace(path, _widened(header, stream.read(), kind) + added)
+                else:
+                    stream.write(added)
         except OSError as error:
             raise ResultsError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
@@ -195,6 +187,52 @@ class Store:
             raise UnknownNameError("results table", table, TABLES)
         kind = TABLES[table]
         return pd.DataFrame([row.model_dump() for row in self.read(kind).rows], columns=kind.columns()[1:])
+
+
+def _header_schema(header: bytes, kind: type[Row], path: Path) -> int:
+    """Return the version of the columns that a header names."""
+    found = header.rstrip(b"\r").decode("utf-8", "replace")
+    for schema in range(1, kind.newest_schema() + 1):
+        if found == ",".join(kind.columns(schema)):
+            return schema
+    columns = kind.columns()
+    raise ResultsError(
+        "the header is not this version's",
+        where=f"{path}:1",
+        hint=f"it must be {','.join(columns[:4])},... ({len(columns)} columns)",
+    )
+
+
+def _widened(header: bytes, rest: bytes, kind: type[Row]) -> bytes:
+    """Return a file's content with this version's header, and its rows with empty cells below the new columns."""
+    columns = kind.columns()
+    more = b"," * (len(columns) - header.count(b",") - 1)
+    lines = [line.rstrip(b"\r") for line in rest.split(b"\n")]
+    return b"\n".join([",".join(columns).encode(), *(line + more if line.strip() else line for line in lines)])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a whole file in another one's place, so that a crash leaves the old one."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with new.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading and appending, alone, also where another process has just put a new one in its place."""
+    while True:
+        with path.open("a+b") as stream:
+            _lock(stream)
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                yield stream
+                return
 
 
 def _lock(stream: IO[bytes]) -> None:

@@ -9,18 +9,9 @@ from typing import TypeVar
 
 from caffezoo.errors import ZooError
 from caffezoo.report.costs import network_costs
+from caffezoo.report.details import ConfusionRow, CurveRow, LayerRow
 from caffezoo.report.published import Record
-from caffezoo.report.rows import (
-    AccuracyRow,
-    ConfusionRow,
-    CurveRow,
-    LayerRow,
-    Measured,
-    PrecisionRow,
-    SpeedRow,
-    TimeRow,
-    TrainingRow,
-)
+from caffezoo.report.rows import AccuracyRow, Measured, PrecisionRow, SpeedRow, TimeRow, TrainingRow
 from caffezoo.report.store import Store
 from caffezoo.report.table import Cell, Span
 from caffezoo.zoo.index import Index

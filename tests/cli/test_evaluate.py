@@ -178,7 +178,7 @@ def test_two_protocols_of_a_sweep_and_what_became_of_every_image(files, capsys):
     assert (status, "is no table that can be written" in err) == (2, True)
 
 
-def test_a_network_that_slides_and_scales_stand_in_the_note(files, capsys):
+def test_a_network_that_slides_and_scales_stand_in_the_protocol(files, capsys):
     store = files / "results"
     store.mkdir()
     flags = [*network_flags(files), *data_flags(files), "--record", "--results", store]
@@ -187,8 +187,8 @@ def test_a_network_that_slides_and_scales_stand_in_the_note(files, capsys):
     assert "top-1 error  0.00 %" in out
     status, out, err = run(capsys, "evaluate", *flags, "--scales", "34,40", "--mirror")
     assert (status, "4 crops of 32 px, short side 34 + 40 px" in out) == (0, True), err
-    notes = [(row.crops, row.note) for row in Store(store).accuracy().rows]
-    assert notes == [(1, "protocol: fully convolutional 36/36"), (4, "protocol: 4 crops 34+40/32")]
+    protocols = [(row.crops, row.protocol) for row in Store(store).accuracy().rows]
+    assert protocols == [(1, "fully convolutional 36/36"), (4, "4 crops 34+40/32")]
     status, _, err = run(capsys, "evaluate", *flags, "--fully-convolutional", "--crops", "12")
     assert (status, "sees the whole image once, not 12 crops of it" in err) == (2, True)
 

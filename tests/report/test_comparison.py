@@ -48,6 +48,10 @@ def test_the_tolerance_is_in_points_and_inclusive() -> None:
         {"protocol": {"mean": (0.0, 0.0, 0.0)}},
         {"protocol": {"base_size": 224}},
         {"protocol": {"resize": "squash"}},
+        {"protocol": {"resizer": "cv2-area"}},
+        {"protocol": {"fully_convolutional": True}},
+        {"protocol": {"scales": (256,), "base_size": 224}},
+        {"class_subset": 200},
     ],
 )
 def test_what_was_measured_otherwise_is_not_compared(change: dict[str, Any]) -> None:

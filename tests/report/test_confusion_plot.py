@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from caffezoo.errors import DataError
 from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.report.confusion_plot import confusion_figure, confusion_matrix
+from caffezoo.report.details import ConfusionRow
 from caffezoo.report.records import record_rows
-from caffezoo.report.rows import ConfusionRow
 from caffezoo.report.store import Store
 from caffezoo.report.zoo_data import ZooData
 from caffezoo.zoo.index import load_index

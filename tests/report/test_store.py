@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import ResultsError, UnknownNameError
+from caffezoo.report.details import LayerRow
 from caffezoo.report.records import parse_records, record_rows
-from caffezoo.report.rows import AccuracyRow, LayerRow, TimeRow
+from caffezoo.report.rows import AccuracyRow, TimeRow
 from caffezoo.report.store import Store
 from tests.report.measurements import evaluation_record, time_record
 
@@ -88,7 +89,9 @@ def test_appending_changes_no_byte_that_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("schema", "2", "schema: '2' is not 1"),
+        ("schema", "3", "schema: '3' is not 1 or 2"),
+        ("schema", "1", "schema: is 1, but the columns make it 2"),
+        ("protocol", "", "schema: is 2, but the columns make it 1"),
         ("top1_error", "lots", "top1_error: "),
         ("top1_error", "101", "top1_error: "),
         ("top1_error", "nan", "top1_error"),
@@ -261,3 +264,62 @@ def test_records_are_lines(tmp_path: Path) -> None:
     assert len(parse_records(text, "x")) == 2
     with pytest.raises(ResultsError, match="x:3"):
         parse_records(text + "oops", "x")
+
+
+def _of_schema_1(**changes: Any) -> AccuracyRow:
+    row = _row(**changes).model_copy(update={"protocol": None, "run": "0" * 12})
+    return row.model_copy(update={"run": row.fingerprint})
+
+
+def _old_file(folder: Path, *rows: AccuracyRow) -> list[str]:
+    """Write a file as it was before the protocol had a column."""
+    columns = AccuracyRow.columns(1)
+    lines = [",".join(columns), *(",".join(f'"{c}"' for c in row.cells()[: len(columns)]) for row in rows)]
+    (folder / "accuracy.csv").write_text("\n".join(lines) + "\n")
+    return lines
+
+
+def test_rows_that_are_older_than_a_column_keep_their_name(tmp_path: Path) -> None:
+    # Recorded before the column came.
+    old = Path(__file__).parents[2] / "results/accuracy.csv"
+    first = Store(old.parent).accuracy().rows[0]
+    assert (first.run, first.schema_version, first.protocol) == ("a7dae95952d8", 1, None)
+    assert first.protocol_name == "1 crop 256/224"
+
+
+def test_a_file_gets_the_later_columns_with_the_first_row_that_has_them(tmp_path: Path) -> None:
+    store, rows = Store(tmp_path), [_of_schema_1(), _of_schema_1(seconds=8.0)]
+    before = _old_file(tmp_path, *rows)
+    assert store.accuracy().rows == tuple(rows)
+    new = _row(seconds=9.0)
+    store.append([new])
+    assert store.accuracy().rows == (*rows, new)
+    header, *lines = (tmp_path / "accuracy.csv").read_text().splitlines()
+    assert header.split(",") == AccuracyRow.columns()
+    assert lines[:2] == [line + ",,," for line in before[1:]]
+    store.append([_row(seconds=10.0)])
+    assert len(store.accuracy().rows) == 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["accuracy.csv"]
+
+
+def test_a_broken_line_stays_one_when_columns_come(tmp_path: Path) -> None:
+    _old_file(tmp_path, _of_schema_1())
+    with (tmp_path / "accuracy.csv").open("a") as stream:
+        stream.write("1,cut o")  # by a crash
+    Store(tmp_path).append([_row(seconds=9.0)])
+    contents = Store(tmp_path).accuracy()
+    assert len(contents.rows) == 2
+    assert "accuracy.csv:3: " in str(contents.faults[0])
+
+
+def _append_to_an_old_file(folder: Path, number: int) -> None:
+    Store(folder).append([_row(seconds=100.0 + number)])
+
+
+def test_processes_that_bring_columns_at_once_lose_no_row(tmp_path: Path) -> None:
+    _old_file(tmp_path, _of_schema_1())
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        pool.starmap(_append_to_an_old_file, [(tmp_path, n) for n in range(8)])
+    contents = Store(tmp_path).accuracy()
+    assert (len(contents.rows), contents.faults) == (9, ())

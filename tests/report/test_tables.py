@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from caffezoo.errors import UnknownNameError
+from caffezoo.evaluation.metrics import ErrorRate
+from caffezoo.evaluation.result import SetRates
 from caffezoo.report.records import record_rows
 from caffezoo.report.store import Store
 from caffezoo.report.table import FORMATS, Column, Span, Table, cell
@@ -137,6 +139,27 @@ def test_only_the_newest_run_of_a_measurement_counts(data: ZooData) -> None:
     data.store.append([*record_rows(evaluation_record(), "new"), *record_rows(old, "old")])
     (row,) = make_table("measured", data).rows
     assert row[3][0].text.startswith("20.81 ")
+
+
+def test_other_protocols_label_sets_and_subsets_are_other_measurements(data: ZooData) -> None:
+    protocols = [{}, {"scales": (256, 288)}, {"resizer": "cv2-area"}, {"fully_convolutional": True}]
+    found = [record_rows(evaluation_record(protocol=protocol), "a") for protocol in protocols]
+    real = SetRates("real", ErrorRate(15, 100), ErrorRate(5, 100))
+    found += [record_rows(evaluation_record(rates=(real,)), "b"), record_rows(evaluation_record(class_subset=200), "c")]
+    data.store.append([row for rows in found for row in rows])
+    lines = [[" ".join(s.text for s in c) for c in row] for row in make_table("measured", data).rows]
+    assert [line[2] for line in lines] == [
+        "1 crop 256/224",
+        "2 crops 256+288/224",
+        "1 crop 256/224 cv2-area",
+        "fully convolutional 256/224",
+        "1 crop 256/224",
+        "1 crop 256/224",
+    ]
+    assert [line[1] for line in lines[3:]] == ["val, 50,000", "val, 100, labels real", "val, 50,000, 200 classes"]
+    # Only the first of them is a figure that can stand beside the published one.
+    row = next(row for row in make_table("accuracy", data).rows if row[0] == cell("dpn-92"))
+    assert [s.text for s in row[1] if s.measured] == ["20.81/5.47"]
 
 
 def test_unknown_table(data: ZooData) -> None:

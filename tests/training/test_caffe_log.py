@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffezoo.errors import DataError, ZooError
+from caffezoo.report.details import CurveRow
 from caffezoo.report.records import record_rows
-from caffezoo.report.rows import CurveRow, TrainingRow
+from caffezoo.report.rows import TrainingRow
 from caffezoo.training.caffe_log import is_training_log, parse_training_log, training_record
 
 LOGS = Path(__file__).parent / "logs"
