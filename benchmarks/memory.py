@@ -26,7 +26,8 @@ import sys
 from pathlib import Path
 import onnx, openvino
 from caffezoo.engines.registry import create_engine
-from caffezoo.evaluation.export_formats import FORMATS, ExportOptions
+from caffezoo.evaluation.export_formats import FORMATS
+from caffezoo.evaluation.export_options import ExportOptions
 from caffezoo.evaluation.exporting import export_verified
 from caffezoo.net.graph import Network
 prototxt, weights, what, folder = sys.argv[1:]

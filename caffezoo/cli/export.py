@@ -82,7 +82,8 @@ def export(
 
     `caffezoo export inception-v3 --weights v3.caffemodel --metal dat/ --inception3`
     """
-    from caffezoo.evaluation.export_formats import FORMATS, ExportOptions
+    from caffezoo.evaluation.export_formats import FORMATS
+    from caffezoo.evaluation.export_options import ExportOptions
     from caffezoo.evaluation.exporting import check_target, export_verified
 
     given = {

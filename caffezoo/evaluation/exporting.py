@@ -12,13 +12,8 @@ import numpy as np
 from caffezoo.engines.freed_memory import give_back_memory
 from caffezoo.engines.seeding import hashed_uniform, seeded_inputs
 from caffezoo.errors import EngineError, UnknownNameError, UsageError, WeightsFileError, ZooError
-from caffezoo.evaluation.export_formats import (
-    FORMATS,
-    Blobs,
-    ExportFormat,
-    ExportOptions,
-    run_network,
-)
+from caffezoo.evaluation.export_formats import FORMATS, ExportFormat
+from caffezoo.evaluation.export_options import Blobs, ExportOptions, run_network
 from caffezoo.net.graph import Network
 
 TOLERANCE = 1e-4

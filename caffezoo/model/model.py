@@ -287,10 +287,10 @@ class Model:
         force : bool
             Replace files that are there.
         **options
-            ``folded``, ``batch``, ``opset``: see :class:`caffezoo.evaluation.export_formats.ExportOptions`; errors are
+            ``folded``, ``batch``, ``opset``: see :class:`caffezoo.evaluation.export_options.ExportOptions`; errors are
             those of :func:`caffezoo.evaluation.exporting.export_verified`.
         """
-        from caffezoo.evaluation.export_formats import ExportOptions
+        from caffezoo.evaluation.export_options import ExportOptions
         from caffezoo.evaluation.exporting import export_verified
 
         how = ExportOptions(tuple(self.outputs), **options)

@@ -10,8 +10,9 @@ import pytest
 
 from caffezoo.engines.seeding import seeded_inputs, seeded_weights
 from caffezoo.errors import EngineError, UnknownNameError, UsageError
-from caffezoo.evaluation import export_formats
-from caffezoo.evaluation.export_formats import FORMATS, ExportOptions, run_network
+from caffezoo.evaluation import export_formats, export_options
+from caffezoo.evaluation.export_formats import FORMATS
+from caffezoo.evaluation.export_options import ExportOptions, run_network
 from caffezoo.evaluation.exporting import export_inputs, export_verified
 from caffezoo.net.graph import Network
 from caffezoo.net.transform import Transform
@@ -135,7 +136,7 @@ def test_a_large_onnx_file_is_held_against_the_network_by_parts(
         'layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 100 } }'
     )
     network = network.with_weights(seeded_weights(network, exponents={})[0])
-    monkeypatch.setattr(export_formats, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(export_options, "WHOLE_BYTES", 0)
     made = export_verified(network, "onnx", tmp_path / "a.onnx", ExportOptions(("y",)))
     assert made.largest < 1e-5
     damaged = bytearray((tmp_path / "a.onnx").read_bytes())
@@ -151,7 +152,7 @@ def test_large_files_of_weights_are_held_against_the_network(
 ) -> None:
     pytest.importorskip({"caffe-hdf5": "h5py", "safetensors": "safetensors"}[name])
     network = small_network()
-    monkeypatch.setattr(export_formats, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(export_options, "WHOLE_BYTES", 0)
     options = ExportOptions(network.outputs)
     file = target(tmp_path, name)
     assert export_verified(network, name, file, options).largest == 0
