@@ -123,6 +123,25 @@ def test_times_stand_beside_published_ones(data: ZooData) -> None:
     assert "Titan X" in notes[2]
 
 
+def test_real_caffe_stands_beside_times_of_the_same_run_alone(data: ZooData) -> None:
+    def add(engine: str, ms: float, date: str, command: str) -> None:
+        record = {**time_record(engine=engine, forward_ms=ms, layers=None), "date": date, "command": command}
+        data.store.append(record_rows(record, "test"))
+
+    def columns() -> tuple[str, str]:
+        fresh = ZooData(data.index, data.store)
+        row = _texts(make_table("original-cost", fresh), "dpn-92")
+        return row["CPU"], row["CPU, Caffe"]
+
+    add("openvino", 75.0, "2026-11-01T00:00:00Z", "first")
+    add("caffe", 300.0, "2026-11-01T00:01:00Z", "first")
+    assert columns() == ("75.0", "300")
+    add("openvino", 40.0, "2026-12-01T00:00:00Z", "second")
+    assert columns() == ("40.0", "")
+    add("caffe", 160.0, "2026-12-01T00:01:00Z", "second")
+    assert columns() == ("40.0", "160")
+
+
 def test_times_of_other_batches_and_threads_have_columns_of_their_own(data: ZooData) -> None:
     data.store.append([r for t in (1, 2) for r in record_rows(time_record(threads=t, batch_size=8, layers=None), "a")])
     table = make_table("time", data)
