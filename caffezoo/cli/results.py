@@ -233,7 +233,8 @@ def diff(
     wanted = runs or []
     if len(wanted) > 2:
         raise UsageError(f"{len(wanted)} runs", hint="give none, one or two")
-    chosen = [_find(run, measured) for run in wanted]
+    named = [*measured, *store.speed().rows, *store.precision().rows]
+    chosen = [_find(run, named, measured) for run in wanted]
     if len(chosen) == 2:
         differences = compare_rows(chosen[0], chosen[1], tolerance)
         for column, first, second in settings_that_differ(chosen[0], chosen[1]):
@@ -242,7 +243,7 @@ def diff(
         zoo = load_index(index)
         known = [row for row in chosen or measured if row.network in zoo]
         differences = [d for row in known for d in compare_published(row, zoo.record(row.network), tolerance)]
-    if not measured:
+    if not (measured or chosen):
         print("no results yet")
     elif not differences:
         print("nothing comparable was published" if len(chosen) < 2 else "the runs have no quantity in common")
@@ -269,10 +270,11 @@ def check(folder: FolderOption = None, index: IndexOption = None) -> None:
     raise typer.Exit(1 if found.faults else 0)
 
 
-def _find(run: str, measured: Sequence[Measured]) -> Measured:
+def _find(run: str, named: Sequence[Measured], measured: Sequence[Measured]) -> Measured:
+    """Return the row that a run's name is of, or the newest of a network's that published figures compare with."""
     from caffezoo.zoo.index import fold
 
-    by_run = [row for row in measured if row.run.startswith(run.casefold())] if len(run) >= 4 else []
+    by_run = [row for row in named if row.run.startswith(run.casefold())] if len(run) >= 4 else []
     if len({row.run for row in by_run}) == 1:
         return by_run[0]
     by_network = [row for row in measured if fold(row.network) == fold(run)]
@@ -284,7 +286,7 @@ def _find(run: str, measured: Sequence[Measured]) -> Measured:
 
 
 def _print_difference(found: Difference) -> None:
-    time = found.quantity.endswith("_ms")
+    time = found.is_time
     unit, change = ("ms", "%") if time else ("%", "points")
     verdict = "within" if found.within else "BEYOND"
     print(

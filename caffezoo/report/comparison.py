@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from caffezoo.errors import UsageError
 from caffezoo.report.published import Record, by_setting, error_percent, sizes, time_rows
-from caffezoo.report.rows import AccuracyRow, Measured, TimeRow
+from caffezoo.report.rows import AccuracyRow, Measured, PrecisionRow, SpeedRow, TimeRow
 
 ACCURACY_TOLERANCE = 0.1
 """Percentage points that an error may differ."""
@@ -18,8 +18,14 @@ TIME_TOLERANCE = 10.0
 _QUANTITIES: dict[type[Measured], tuple[str, ...]] = {
     AccuracyRow: ("top1_error", "top5_error"),
     TimeRow: ("forward_ms", "backward_ms"),
+    SpeedRow: ("milliseconds",),
+    PrecisionRow: ("top1_error", "top5_error", "agreement"),
 }
-_RESULT = {"run", "date", "command", "note", "seconds", "images_per_second", "iterations", "memory_peak_bytes"}
+_RESULT = {
+    *("run", "date", "session", "command", "note", "seconds", "images_per_second", "iterations", "memory_peak_bytes"),
+    *("spread_ms", "lowest_block_ms", "highest_block_ms", "calls", "blocks"),
+    *("top1_difference", "top1_p", "top5_difference", "top5_p", "largest_score_difference"),
+}
 _INTERVAL_ENDS = ("_low", "_high", "_spread_ms")
 
 
@@ -47,9 +53,14 @@ class Difference:
     tolerance: float
 
     @property
+    def is_time(self) -> bool:
+        """Whether the quantity is a time in ms."""
+        return self.quantity.endswith("_ms") or self.quantity == "milliseconds"
+
+    @property
     def difference(self) -> float:
         change = self.second - self.first
-        return 100 * change / self.first if self.quantity.endswith("_ms") else change
+        return 100 * change / self.first if self.is_time else change
 
     @property
     def within(self) -> bool:
@@ -63,7 +74,7 @@ def compare_rows(first: Measured, second: Measured, tolerance: float | None = No
     Raises
     ------
     UsageError
-        An accuracy and a time.
+        Rows of two tables, or of one that holds nothing to compare.
     """
     if type(first) is not type(second):
         raise UsageError(f"run {first.run} is in {first.file} and run {second.run} in {second.file}: not comparable")
@@ -100,7 +111,8 @@ def compare_published(row: Measured, record: Record, tolerance: float | None = N
     """
     if isinstance(row, AccuracyRow):
         return list(_published_errors(row, record, _tolerance(row, tolerance)))
-    assert isinstance(row, TimeRow)
+    if not isinstance(row, TimeRow):
+        return []
     return list(_published_times(row, record, _tolerance(row, tolerance)))
 
 
@@ -158,7 +170,7 @@ def _published_times(row: TimeRow, record: Record, tolerance: float) -> Iterator
 def _tolerance(row: Measured, asked: float | None) -> float:
     if asked is not None:
         return asked
-    return ACCURACY_TOLERANCE if isinstance(row, AccuracyRow) else TIME_TOLERANCE
+    return TIME_TOLERANCE if isinstance(row, TimeRow | SpeedRow) else ACCURACY_TOLERANCE
 
 
 def _floats(triple: str) -> tuple[float, ...]:

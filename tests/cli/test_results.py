@@ -15,6 +15,8 @@ from caffezoo.evaluation.metrics import ErrorRate
 from caffezoo.report.records import record_rows
 from caffezoo.report.store import Store
 from tests.report.measurements import evaluation_record, time_record
+from tests.report.test_precision_tables import row as precision_row
+from tests.report.test_speed_tables import row as speed_row
 
 LOGS = Path(__file__).resolve().parents[1] / "training/logs"
 DPN_PROTOTXT = Path(__file__).resolve().parents[2] / "prototxt/dpn/deploy_dpn-92.prototxt"
@@ -103,6 +105,20 @@ def test_diff_of_two_runs_says_what_else_differs(folder: str, capsys: pytest.Cap
     assert run("diff", *runs, "--results", folder) == 0
     assert capsys.readouterr().out.splitlines()[0] == "threads: 2 -> 4"
     assert run("diff", *runs, "--tolerance", "5", "--results", folder) == 1
+
+
+def test_diff_of_two_rows_of_benchmarks_and_of_studies(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fast, slow = speed_row("steady", "openvino", 10.0), speed_row("steady", "openvino", 15.0)
+    first, second = precision_row(), precision_row(images=100, top1_error=25.05)
+    Store(folder).append([fast, slow, first, second])
+    assert run("diff", fast.run, slow.run, "--results", folder) == 1
+    assert "+50.00 %" in capsys.readouterr().out
+    assert run("diff", first.run, second.run, "--results", folder) == 0
+    out = capsys.readouterr().out
+    assert "images: 200 -> 100" in out
+    assert "top1_error" in out
+    assert run("diff", first.run, "--results", folder) == 0
+    assert "nothing comparable was published" in capsys.readouterr().out
 
 
 def test_diff_of_what_is_not_there(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
