@@ -89,7 +89,7 @@ def warn_of_faults(store: Store, *details: type[Detail]) -> None:
 @results.command("list")
 def list_results(
     table: Annotated[
-        str, typer.Argument(metavar="accuracy|time|speed|precision|training|...", help="Which rows.")
+        str, typer.Argument(metavar="accuracy|time|speed|precision|training|confusion|layers|curve", help="Which rows.")
     ] = "accuracy",
     network: Annotated[str | None, typer.Option("--net", help="Only this network.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with every column.")] = False,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from caffezoo.evaluation.statistics import PairedDifference
 from caffezoo.precision.study import PrecisionResult
-from caffezoo.report.records import publishable
+from caffezoo.report.records import levels_text, publishable
 from caffezoo.report.rows import PrecisionRow
 
 
@@ -43,7 +42,6 @@ def precision_rows(
     ResultsError
         A value that the store does not take.
     """
-    session = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = []
     for number, result in enumerate(study):
         values: dict[str, Any] = {
@@ -51,15 +49,15 @@ def precision_rows(
             **{name: result.facts[name] for name in ("prototxt_sha256", "weights_sha256", "images_sha256")},
             **{name: result.facts[name] for name in ("engine", "device", "precision")},
             "network": network,
-            "session": session,
+            "session": provenance["date"],
             "against": study[0].precision,
             "weights": "seeded" if seeded else "trained",
             "agreement": 100 * result.agreement,
             "largest_score_difference": result.largest,
             "images": result.images,
             "protocol": result.protocol.name,
-            "mean": _levels(result.protocol.mean),
-            "std": _levels(result.protocol.std),
+            "mean": levels_text(result.protocol.mean),
+            "std": levels_text(result.protocol.std),
             "channel_order": result.protocol.channel_order,
             "weight_bytes": result.weight_bytes,
             "images_per_second": result.images_per_second,
@@ -96,7 +94,3 @@ def _difference(name: str, found: PairedDifference) -> dict[str, float]:
 
 def _p(name: str, found: PairedDifference | None) -> dict[str, float]:
     return {} if found is None else {f"{name}_difference": found.difference_points, f"{name}_p": found.p}
-
-
-def _levels(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.10g}" for value in values)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from caffezoo.errors import ResultsError
@@ -91,9 +91,7 @@ def _accuracy_row(record: Record, where: str) -> AccuracyRow:
                 raise ResultsError(f"top{top}_interval: must be two numbers", where=where)
             values[f"top{top}_low"], values[f"top{top}_high"] = low_high
     for name in ("mean", "std"):
-        values[name] = " ".join(
-            f"{v:.10g}" if isinstance(v, float) else str(v) for v in _part(protocol, name, list, where)
-        )
+        values[name] = levels_text(_part(protocol, name, list, where))
     for name in ("prototxt", "weights", "label_list", "images"):
         values[f"{name}_sha256"] = sha256.get(name)
     for name in ("data", "label_list"):
@@ -161,6 +159,11 @@ def _pairs(record: Record, where: str) -> str | None:
 
 def _given(values: Record) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def levels_text(values: Iterable[Any]) -> str:
+    """Return a mean or std as a cell holds it."""
+    return " ".join(f"{v:.10g}" if isinstance(v, float) else str(v) for v in values)
 
 
 def publishable(path: Any) -> Any:
